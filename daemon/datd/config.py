@@ -1,0 +1,205 @@
+"""Settings: built-in defaults < TOML file < systemd credentials < environment < command line."""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+from datd.errors import ConfigError
+
+
+class _Section(BaseModel):
+    # Without this a misspelt key of a table would be dropped in silence.
+    model_config = ConfigDict(extra="forbid")
+
+
+class SwarmSettings(_Section):
+    """How peers are reached."""
+
+    host: str = Field(default="", description="Address to listen on; empty: all of them.")
+    port: int = Field(default=3282, ge=0, le=65535, description="TCP port; 0: any free one.")
+    mdns: bool = Field(default=True, description="Find peers on the local network.")
+    max_connections: int = Field(default=1024, ge=1, description="Connections in all.")
+    allow_networks: list[str] = Field(
+        default=[],
+        description="Private networks that may be dialled, such as 10.0.0.0/8.",
+    )
+
+
+class ApiSettings(_Section):
+    """Where programs and people talk to the daemon."""
+
+    host: str = Field(default="127.0.0.1", description="Address of the control API.")
+    port: int = Field(default=3472, ge=0, le=65535, description="Its port.")
+    socket: Path | None = Field(default=None, description="Unix socket (the usual place).")
+    hosts: list[str] = Field(default=[], description="Further names allowed in `Host`.")
+    allow_public: bool = Field(
+        default=False, description="Allow an address that other hosts can reach."
+    )
+
+
+class LogSettings(_Section):
+    """What is told on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class _Environment(EnvSettingsSource):
+    """Reads single settings, never a whole section: `DATD_API` is the client's variable."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        sections = {"datd_swarm", "datd_api", "datd_log"}
+        return {k: v for k, v in super()._load_env_vars().items() if k.lower() not in sections}
+
+
+class Config(BaseSettings):
+    """All settings. Each can also be given as `DATD_SECTION__NAME` in the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DATD_", env_nested_delimiter="__", extra="forbid", secrets_dir=None
+    )
+
+    data_dir: Path | None = Field(default=None, description="Where everything is kept.")
+    event_loop: Literal["auto", "asyncio", "uvloop"] = "auto"
+    api_token: SecretStr | None = Field(
+        None, description="Token of the API, instead of a made one."
+    )
+    swarm: SwarmSettings = Field(default_factory=SwarmSettings)
+    api: ApiSettings = Field(default_factory=ApiSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+    # What the command line says; `load` makes a class of its own for it.
+    _overrides: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line, environment, credentials, then the file: its values are the arguments."""
+        given = InitSettingsSource(settings_cls, cls._overrides)
+        environment = _Environment(settings_cls)
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        if credentials is None:
+            return given, environment, init_settings
+        secrets = SecretsSettingsSource(settings_cls, secrets_dir=credentials, env_prefix="")
+        return given, environment, secrets, init_settings
+
+
+def load(path: Path | None, overrides: Mapping[str, Any]) -> Config:
+    """Read all sources.
+
+    Args:
+        path: Configuration file; None for the usual places, where it may be absent.
+        overrides: Settings of the command line, nested like the file.
+
+    Raises:
+        ConfigError: A setting is wrong or unknown, or a file that was named cannot be read.
+    """
+    file = path or _usual_file()
+    text = _read(file) if file is not None else ""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: {error}") from None
+    chosen = type("Config", (Config,), {"_overrides": _given(overrides)})
+    try:
+        return cast(Config, chosen(**values))
+    except ValidationError as error:
+        raise ConfigError(_explain(error, file, text)) from None
+
+
+def data_folder(config: Config) -> Path:
+    """Where everything is kept: setting, systemd's state folder, or the user's own."""
+    if config.data_dir is not None:
+        return config.data_dir.expanduser()
+    state = os.environ.get("STATE_DIRECTORY")
+    if state:
+        return Path(state.split(":")[0])
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
+    return Path(home) / "datd"
+
+
+def socket_path(config: Config) -> Path | None:
+    """Where the API's Unix socket lies; None if this user has no runtime folder."""
+    if config.api.socket is not None:
+        return config.api.socket.expanduser()
+    runtime = os.environ.get("RUNTIME_DIRECTORY")
+    if runtime:
+        return Path(runtime.split(":")[0]) / "api.sock"
+    user = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(user) / "datd" / "api.sock" if user else None
+
+
+def _usual_file() -> Path | None:
+    named = os.environ.get("DATD_CONFIG")
+    if named:
+        return Path(named)
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    for path in (Path("/etc/datd/datd.toml"), home / "datd/datd.toml"):
+        if path.exists():
+            return path
+    return None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from None
+
+
+def _given(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what the command line did not say."""
+    nested = {k: _given(v) if isinstance(v, Mapping) else v for k, v in overrides.items()}
+    return {name: value for name, value in nested.items() if value is not None and value != {}}
+
+
+def _explain(error: ValidationError, file: Path | None, text: str) -> str:
+    first = error.errors()[0]
+    names = [str(part) for part in first["loc"]]
+    line = _line_of(names, text)
+    variable = "DATD_" + "__".join(names).upper()
+    if variable in os.environ:
+        where = f"${variable}"
+    elif line is not None:
+        where = f"{file}, line {line}"
+    else:
+        where = "settings"
+    if first["type"] == "extra_forbidden":
+        return f"{where}: there is no setting {'.'.join(names)}"
+    return f"{where}: {'.'.join(names)} = {str(first['input'])[:80]!r}: {first['msg']}"
+
+
+def _line_of(names: list[str], text: str) -> int | None:
+    """The line of a TOML text on which a setting (or the table it stands in) is given."""
+    table: list[str] = []
+    found = None
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\s*([\w.\"]+)\s*\]", line)
+        if header:
+            table = header.group(1).replace('"', "").split(".")
+            if table == names[: len(table)]:
+                found = found or number
+            continue
+        given = re.match(r"\s*\"?(\w+)\"?\s*=", line)
+        if given and [*table, given.group(1)] == names[: len(table) + 1]:
+            return number
+    return found

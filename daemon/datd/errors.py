@@ -1,0 +1,131 @@
+"""Every exception that datd raises on purpose.
+
+DatdError
+├── ConfigError             a setting is wrong; the text names it
+├── KeyFormatError          a text is not a Dat link
+├── PeerError               the remote side is at fault; the connection ends
+│   ├── ProtocolError       it said something the protocol does not allow
+│   └── IntegrityError      it sent a block, hash or signature that does not hold
+│       └── ForkError       it proved another history under the same key
+├── StorageError            a file cannot be read, written or understood: our fault or the disk's
+│   └── ReadOnlyError       the disk takes no writes
+├── NotWritableError        appending needs the secret key
+├── BlockMissing            a block (or the hashes above it) is not here; ask the network
+├── ArchiveFormatError      the author of an archive signed something that makes no sense
+├── UnknownArchive          no archive with this key or name is hosted
+├── ArchiveExists           it is hosted already, with other settings than were asked for
+├── EntryNotFound           an archive has no such file or folder
+├── VersionNotFound         an archive has no such version (yet)
+└── Timeout                 no peer gave what was asked for in time
+
+Machines raise; only the edges (connection, HTTP, command) catch. Anything else that escapes is
+a bug of ours.
+"""
+
+from collections.abc import Sequence
+
+
+class DatdError(Exception):
+    """Base of all errors that datd raises on purpose."""
+
+
+class ConfigError(DatdError):
+    """A setting is wrong. The text names the setting and says what was expected."""
+
+
+class KeyFormatError(DatdError):
+    """A text is not a Dat link."""
+
+
+class PeerError(DatdError):
+    """The remote side is at fault."""
+
+
+class ProtocolError(PeerError):
+    """The peer said something that the protocol does not allow."""
+
+
+class IntegrityError(PeerError):
+    """A block, hash or signature from a peer does not hold.
+
+    Attributes:
+        index: The block concerned, counted from 0; -1 if none.
+        signature: Whether a signature failed (rather than a hash).
+        stored: Blocks of the same batch that were good and are stored.
+    """
+
+    def __init__(self, text: str, *, index: int = -1, signature: bool = False) -> None:
+        super().__init__(text)
+        self.index = index
+        self.signature = signature
+        self.stored: list[int] = []
+
+
+class ForkError(IntegrityError):
+    """A valid signature covers a history other than the one held here.
+
+    Attributes:
+        length: Length, in blocks, that the other history claims.
+        root_hash: 32 bytes that its signature covers.
+        evidence: The 64-byte signature of the other history.
+    """
+
+    def __init__(
+        self, text: str, *, index: int, length: int, root_hash: bytes, evidence: bytes
+    ) -> None:
+        super().__init__(text, index=index)
+        self.length = length
+        self.root_hash = root_hash
+        self.evidence = evidence
+
+
+class StorageError(DatdError):
+    """A file cannot be read, written or understood."""
+
+
+class ReadOnlyError(StorageError):
+    """The disk takes no writes."""
+
+
+class NotWritableError(DatdError):
+    """Appending needs the secret key, which is not here."""
+
+
+class BlockMissing(DatdError):
+    """A block, or the hashes needed for it, are not held here.
+
+    Attributes:
+        discovery_key: 32 bytes naming the feed.
+        index: The block, counted from 0.
+        also: Further blocks of that feed that will be wanted next: ask for all in one round trip.
+    """
+
+    def __init__(self, discovery_key: bytes, index: int, also: Sequence[int] = ()) -> None:
+        super().__init__(f"block {index} is not here")
+        self.discovery_key = discovery_key
+        self.index = index
+        self.also = also
+
+
+class ArchiveFormatError(DatdError):
+    """The author of an archive signed something that makes no sense."""
+
+
+class UnknownArchive(DatdError):
+    """No archive with this key or name is hosted."""
+
+
+class ArchiveExists(DatdError):
+    """The archive is hosted already, with other settings than were asked for."""
+
+
+class EntryNotFound(DatdError):
+    """An archive has no such file or folder."""
+
+
+class VersionNotFound(DatdError):
+    """An archive has no such version, or not yet."""
+
+
+class Timeout(DatdError):
+    """No peer gave what was asked for in time."""

@@ -1,0 +1,78 @@
+import pytest
+
+from datd import config
+from datd.errors import ConfigError
+
+
+def load(tmp_path, text, **overrides):
+    file = tmp_path / "datd.toml"
+    file.write_text(text)
+    return config.load(file, overrides)
+
+
+def test_defaults_stand_where_nothing_is_said(tmp_path):
+    settings = load(tmp_path, "")
+    assert (settings.swarm.port, settings.api.host, settings.api.port) == (3282, "127.0.0.1", 3472)
+
+
+def test_file_then_environment_then_command_line(tmp_path, monkeypatch):
+    text = "[swarm]\nport = 1\nmax_connections = 10\n[api]\nport = 2\n"
+    monkeypatch.setenv("DATD_SWARM__PORT", "11")
+    monkeypatch.setenv("DATD_API__PORT", "12")
+    settings = load(tmp_path, text, api={"port": 22, "host": None})
+    assert settings.swarm.port == 11
+    assert settings.swarm.max_connections == 10
+    assert settings.api.port == 22
+    assert settings.api.host == "127.0.0.1"
+
+
+def test_a_credential_comes_before_the_file_and_is_not_shown(tmp_path, monkeypatch):
+    (tmp_path / "api_token").write_text("sesame\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    settings = load(tmp_path, 'api_token = "other"\n')
+    assert settings.api_token is not None
+    assert settings.api_token.get_secret_value() == "sesame"
+    assert "sesame" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[swarm]\n\nprot = 3282\n", "line 3: there is no setting swarm.prot"),
+        ("[swarms]\nport = 1\n", "line 1: there is no setting swarms"),
+        ("[swarm]\nport = 70000\n", "line 2: swarm.port = '70000': .*65535"),
+        ("[log]\nlevel = 'loud'\n", "line 2: log.level = 'loud'"),
+        ("[swarm\n", "line 1"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_file_and_line(tmp_path, text, said):
+    with pytest.raises(ConfigError, match=said) as raised:
+        load(tmp_path, text)
+    assert "datd.toml" in str(raised.value)
+
+
+def test_a_wrong_variable_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATD_SWARM__PORT", "x")
+    with pytest.raises(ConfigError, match=r"\$DATD_SWARM__PORT: swarm.port"):
+        load(tmp_path, "")
+
+
+def test_a_named_file_must_exist(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(tmp_path / "absent.toml", {})
+
+
+def test_variables_of_the_client_are_none_of_its_business(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATD_API", "http://127.0.0.1:1")
+    monkeypatch.setenv("DATD_TOKEN", "x")
+    assert load(tmp_path, "").api.port == 3472
+
+
+def test_the_data_folder_is_the_setting_or_systemds_or_the_users(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    assert config.data_folder(load(tmp_path, "")) == tmp_path / "home/datd"
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    assert config.data_folder(load(tmp_path, "")) == tmp_path / "state"
+    settings = load(tmp_path, "", data_dir=tmp_path / "given")
+    assert config.data_folder(settings) == tmp_path / "given"
