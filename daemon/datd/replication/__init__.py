@@ -1,0 +1,1 @@
+"""What to ask of whom, and what to tell them."""
