@@ -1,0 +1,1 @@
+"""Append-only registers: tree, bitfield, feed."""

@@ -1,0 +1,1 @@
+"""Bytes at offsets: memory, disk, and the SLEEP files made of them."""
