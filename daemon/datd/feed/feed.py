@@ -1,0 +1,428 @@
+"""One append-only feed: its blocks, their proofs, and the rules for what becomes part of it.
+
+No network, no clock, no files of an archive. Not for use by two threads at once.
+
+Source: feeds.md; sleep.md section 10 for the order of writes.
+"""
+
+import errno
+from collections.abc import Sequence
+
+from bitarray import bitarray
+
+from datd.crypto import KeyPair, leaf_hash
+from datd.errors import BlockMissing, IntegrityError, NotWritableError, StorageError
+from datd.feed import identity
+from datd.feed.appending import append
+from datd.feed.identity import Identity
+from datd.feed.intake import Intake
+from datd.feed.merkle import MerkleTree, Proof
+from datd.feed.recovery import Recovered, recover, sound_tree
+from datd.feed.store import FeedStore
+from datd.keys import Key
+from datd.storage.base import FeedStorage
+
+
+class Feed:
+    """A feed on its files.
+
+    Attributes:
+        key: Its public key.
+        discovery_key: 32 bytes, its public name.
+        recovered: What recovery found when it was opened, or None if none was needed.
+        dirty_blocks: Blocks written since the last flush.
+    """
+
+    def __init__(
+        self, storage: FeedStorage, who: Identity, store: FeedStore, tree: MerkleTree
+    ) -> None:
+        """Use `create` or `open`."""
+        self.key = who.key
+        self.discovery_key = who.key.discovery_key.raw
+        self.recovered: Recovered | None = None
+        self.dirty_blocks = 0
+        self._identity = who
+        self._storage = storage
+        self._store = store
+        self._tree = tree
+        self._intake = Intake(tree, store, who.key.raw)
+        self._damaged: list[int] = []
+        self._present_bytes: int | None = None
+        self._cursor = (0, 0)  # a block and its offset: who reads in order never searches
+
+    @classmethod
+    def create(cls, storage: FeedStorage, pair: KeyPair, *, keep_secret: bool = True) -> "Feed":
+        """Begin a feed of our own. Its keys are on disk when this returns.
+
+        Args:
+            storage: Its files, all empty.
+            pair: Its keys.
+            keep_secret: Write the `secret_key` file. That of a content feed is derived instead.
+
+        Raises:
+            StorageError: Another feed lies there (D-7), or the disk is at fault.
+        """
+        identity.create(storage, pair, keep_secret=keep_secret)
+        who, store = Identity(Key(pair.public), pair.secret, True), FeedStore(storage)
+        return cls(storage, who, store, MerkleTree(store, store.signature_of))
+
+    @classmethod
+    def open(
+        cls,
+        storage: FeedStorage,
+        key: Key | None = None,
+        *,
+        secret_key: bytes | None = None,
+        clean: bool = True,
+        trust_bits: bool = True,
+    ) -> "Feed":
+        """Open what is there; with a key and no files, an empty copy that writes nothing yet.
+
+        Args:
+            storage: Its files.
+            key: Its key; None takes the one that is stored.
+            secret_key: 64 bytes if they are kept elsewhere; ignored when they do not fit the key.
+            clean: Whether the last close was orderly. It is recovered if not, or if a quick check
+                fails.
+            trust_bits: False checks every node and block by hash: for a folder that is not ours.
+
+        Raises:
+            StorageError: Another feed lies there, or what lies there cannot be read or proven.
+        """
+        who = identity.read(storage, key, secret_key)
+        store = FeedStore(storage)
+        tree = sound_tree(store, who.key.raw) if clean and trust_bits else None
+        if tree is not None:
+            return cls(storage, who, store, tree)
+        tree, recovered = recover(store, who, trust_bits=trust_bits)
+        feed = cls(storage, who, store, tree)
+        feed.recovered = recovered
+        return feed
+
+    # What it is
+
+    @property
+    def length(self) -> int:
+        """Blocks of the longest history that is proven here."""
+        return self._tree.length
+
+    @property
+    def byte_length(self) -> int:
+        """Bytes of those blocks."""
+        return self._tree.byte_length
+
+    @property
+    def writable(self) -> bool:
+        """Whether `append` may be called: the secret key is here and nothing of ours is lost."""
+        return self._identity.secret is not None and not self.behind
+
+    @property
+    def behind(self) -> int:
+        """Length that was recorded once and is not proven any more, or 0 (D-3).
+
+        Appending below it could sign a second history. It passes when peers gave the rest back.
+        """
+        claimed = self.recovered.claimed if self.recovered is not None else 0
+        return claimed if claimed > self.length else 0
+
+    def accept_shorter(self) -> None:
+        """Write on from the present length: the network was asked and knows no longer one."""
+        if self.recovered is not None:
+            self.recovered = self.recovered._replace(claimed=0)
+
+    @property
+    def dirty(self) -> int:
+        """Bytes written since the last flush."""
+        return self._store.dirty
+
+    # What is here
+
+    def has(self, block: int) -> bool:
+        """Whether a block is here; memory only."""
+        return self._store.bitfield.get(block)
+
+    @property
+    def have(self) -> bitarray:
+        """A copy of the have bits of all blocks, most significant bit first."""
+        return self._store.bitfield.have(0, self.length)
+
+    @property
+    def present_blocks(self) -> int:
+        """Blocks here."""
+        return self._store.bitfield.have_count
+
+    @property
+    def present_bytes(self) -> int:
+        """Bytes in them."""
+        if self._present_bytes is None:
+            places = self._places(0, self.length)
+            self._present_bytes = sum(size for _, size in places)
+        return self._present_bytes
+
+    def _places(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Stretches of bytes that are here, as offset and size, where their hashes are sound."""
+        found = []
+        for low, high in self._store.bitfield.runs(start, min(end, self.length)):
+            first, last = self._tree.block_offset(low), self._tree.block_offset(high - 1)
+            leaf = self._tree.get(2 * high - 2)
+            if first is not None and last is not None and leaf is not None:
+                found.append((first, last + leaf.size - first))
+        return found
+
+    # Reading
+
+    def get(self, block: int) -> bytes:
+        """Read a block and check its hash (D-5).
+
+        Raises:
+            BlockMissing: It is not here. One that was damaged counts as missing from then on.
+            StorageError: The disk is at fault.
+        """
+        if not self._store.bitfield.get(block):
+            raise BlockMissing(self.discovery_key, block)
+        leaf, offset = self._tree.get(2 * block), self._offset(block)
+        if leaf is None or offset is None:
+            self._lose(block)
+            raise BlockMissing(self.discovery_key, block)
+        value = self._read(offset, leaf.size)
+        if leaf_hash(value) != leaf.hash:
+            self._tree.drop_rotten(leaf.index)  # it may be the hash that is damaged
+            self._lose(block)
+            raise BlockMissing(self.discovery_key, block)
+        self._cursor = (block + 1, offset + leaf.size)
+        return value
+
+    def serve(
+        self, block: int, digest: int = 0, remote: set[int] | None = None
+    ) -> tuple[bytes, Proof]:
+        """A block and its proof for a peer; see `get` and `proof`."""
+        return self.get(block), self.proof(block, digest=digest, remote=remote)
+
+    def block_offset(self, block: int) -> int:
+        """Byte at which a block starts.
+
+        Raises:
+            BlockMissing: The tree does not know.
+        """
+        offset = self._tree.block_offset(block)
+        if offset is None:
+            raise BlockMissing(self.discovery_key, block)
+        return offset
+
+    def block_size(self, block: int) -> int:
+        """Bytes of a block.
+
+        Raises:
+            BlockMissing: The tree does not know.
+        """
+        leaf = self._tree.get(2 * block)
+        if leaf is None:
+            raise BlockMissing(self.discovery_key, block)
+        return leaf.size
+
+    def seek(self, byte: int, *, first: int = 0, last: int | None = None) -> tuple[int, int]:
+        """Find the block that holds a byte, passing over empty ones.
+
+        Args:
+            byte: Position in the feed; 0 is always block 0, and the end gives the length.
+            first: A block that is known not to lie behind it.
+            last: A block that is known to lie behind it.
+
+        Returns:
+            The block, and the byte's offset in it.
+
+        Raises:
+            BlockMissing: Not known here. Its index is a good block to fetch before trying again.
+        """
+        if byte == 0:
+            return 0, 0
+        if byte == self.byte_length:
+            return self.length, 0
+        found = self._tree.seek(byte)
+        if found is None:
+            raise BlockMissing(self.discovery_key, max(first, self.length))
+        node, rest = found
+        if node & 1 == 0:
+            return node // 2, rest
+        low, high = self._tree.likely_blocks(node, rest)
+        best = low if last is None else min(low, last - 1)
+        raise BlockMissing(self.discovery_key, min(max(best, first), high))
+
+    def resolve_bytes(self, position: int) -> int | None:
+        """The block that a peer's byte request means, or None if it cannot be told from here."""
+        found = self._tree.seek(position) if position else None
+        if found is None or found[0] & 1:
+            return None
+        return found[0] // 2
+
+    def audit(self, start: int, end: int) -> list[int]:
+        """Read and hash the present blocks from `start` up to `end`.
+
+        Returns:
+            The damaged ones, which are not here any more; `take_damaged` tells them too.
+        """
+        damaged = []
+        for low, high in list(self._store.bitfield.runs(start, min(end, self.length))):
+            for block in range(low, high):
+                try:
+                    self.get(block)
+                except BlockMissing:
+                    damaged.append(block)
+        return damaged
+
+    def take_damaged(self) -> list[int]:
+        """Blocks found damaged since the last call."""
+        damaged, self._damaged = self._damaged, []
+        return damaged
+
+    def _offset(self, block: int) -> int | None:
+        at, offset = self._cursor
+        return offset if at == block else self._tree.block_offset(block)
+
+    def _read(self, offset: int, size: int) -> bytes:
+        try:
+            return self._store.data.read(offset, size)
+        except StorageError as error:
+            # C-9: a bad sector is a damaged block; anything else concerns the whole disk.
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO:
+                return b""
+            raise
+
+    def _lose(self, block: int) -> None:
+        self._store.bitfield.clear(block)
+        self._damaged.append(block)
+        self._present_bytes = None
+
+    # Asking and answering
+
+    def digest(self, block: int) -> int:
+        """The `nodes` number for a request: which hashes above a block are here already."""
+        return self._tree.digest(block, self._intake.verifier.loose)
+
+    def proof(
+        self,
+        block: int,
+        *,
+        digest: int = 0,
+        hash_only: bool = False,
+        remote: set[int] | None = None,
+    ) -> Proof:
+        """What proves a block, or its hash, to a peer.
+
+        Args:
+            block: The block.
+            digest: The `nodes` number of the request.
+            hash_only: No value goes along.
+            remote: Nodes the peer is known to have; grows with what the digest tells.
+
+        Raises:
+            BlockMissing: Nodes or signature are not here.
+        """
+        proof = self._tree.proof(block, digest=digest, hash_only=hash_only, remote=remote)
+        if proof is None:
+            raise BlockMissing(self.discovery_key, block)
+        return proof
+
+    # Receiving
+
+    def put(self, block: int, value: bytes, proof: Proof) -> bool:
+        """Store one block; whether it is new. See `put_many`."""
+        return bool(self.put_many([(block, value, proof)]))
+
+    def put_many(self, blocks: Sequence[tuple[int, bytes, Proof]]) -> list[int]:
+        """Verify blocks from a peer, then store them together, unflushed.
+
+        Returns:
+            The indexes that were not here before.
+
+        Raises:
+            IntegrityError: One does not hold; those before it are stored, see its `stored`.
+            ForkError: One holds for another history; likewise.
+            StorageError: The disk refused. Nothing counts as stored.
+        """
+        try:
+            stored = self._intake.put_many(blocks)
+        except IntegrityError as error:
+            self.dirty_blocks += len(error.stored)
+            self._present_bytes = None
+            raise
+        self._count(len(stored.indexes), stored.size)
+        return stored.indexes
+
+    def put_hashes(self, block: int, proof: Proof) -> None:
+        """Take a hash answer. Hashes without a proven size stay in memory (T-19).
+
+        Raises:
+            IntegrityError: It does not hold; nothing is stored.
+        """
+        self._intake.put_many([(block, None, proof)])
+
+    def _count(self, blocks: int, size: int) -> None:
+        self.dirty_blocks += blocks
+        if self._present_bytes is not None:
+            self._present_bytes += size
+
+    # Writing
+
+    def append(self, blocks: Sequence[bytes]) -> int:
+        """Add blocks under one signature, unflushed: tell nobody before `flush`.
+
+        Returns:
+            The index of the first.
+
+        Raises:
+            NotWritableError: The secret key is not here, or part of the feed is lost.
+            ValueError: A block is larger than can travel.
+            StorageError: The disk refused; the feed is as before (D-12).
+        """
+        secret = self._writing_key()
+        start = self.length
+        if blocks:
+            append(self._tree, self._store, blocks, secret)
+            self._count(len(blocks), sum(map(len, blocks)))
+        return start
+
+    def _writing_key(self) -> bytes:
+        secret = self._identity.secret
+        if secret is None:
+            raise NotWritableError("this feed is only read here: its secret key is not at hand")
+        if self.behind:
+            raise NotWritableError(
+                f"this feed had {self.behind} blocks and only {self.length} are left: "
+                "get the others back from peers first"
+            )
+        return secret
+
+    def clear(self, start: int, end: int) -> None:
+        """Forget blocks: durably their bits first, then their bytes."""
+        places = self._places(start, end)
+        self._store.bitfield.clear_range(start, min(end, self.length))
+        self._present_bytes = None
+        self.flush()
+        for offset, size in places:
+            self._store.data.punch(offset, size)
+
+    # Durability
+
+    def flush(self) -> None:
+        """Make everything written durable, and then the bits that speak of it.
+
+        Raises:
+            StorageError: The disk failed. Close the feed and open it as not clean (D-4).
+        """
+        if self._store.dirty and not self._identity.stored:
+            self._storage.key.write(0, self.key.raw)
+            self._storage.key.sync()
+            self._identity = self._identity._replace(stored=True)
+        if not self.behind:
+            self._store.release_bits()
+        self._store.flush()
+        self.dirty_blocks = 0
+
+    def close(self) -> None:
+        """Flush what is dirty and close the files."""
+        try:
+            self.flush()
+        finally:
+            self._store.forget()
+            self._storage.close()

@@ -1,0 +1,76 @@
+import pytest
+from tests.helpers.feed_vectors import (
+    blocks_of,
+    contents,
+    folder,
+    in_memory,
+    load,
+    node,
+    pair_of,
+)
+from tests.helpers.small_feeds import PAIR, FullDisk, new_feed
+
+from datd import crypto
+from datd.errors import StorageError
+from datd.feed.feed import Feed
+from datd.storage.memory import memory_feed_storage
+
+
+@pytest.mark.parametrize("name", ["feed-text", "feed-mixed", "feed-1000"])
+def test_appending_signs_what_the_reference_signs(name):
+    feed = Feed.create(memory_feed_storage(), pair_of(name))
+    for block, want in zip(blocks_of(name), load(name)["lengths"][1:], strict=True):
+        feed.append([block])
+        assert feed.byte_length == want["byteLength"]
+        assert feed._store.signature_of(feed.length) == bytes.fromhex(want["signature"])
+    assert [feed._tree.get(row[0]) for row in load(name)["nodes"]] == [
+        node(row) for row in load(name)["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("name", ["data", "tree", "signatures"])
+def test_c7_d12_a_failed_append_leaves_the_feed_as_it_was(name):
+    storage = memory_feed_storage()
+    broken = FullDisk(name=name)
+    object.__setattr__(storage, name, broken)
+    feed = Feed.create(storage, PAIR)
+    feed.append([b"one", b"two", b"three"])
+    feed.flush()
+    before = contents(storage)
+    broken.full = True
+    with pytest.raises(StorageError):
+        feed.append([b"four", b"five"])
+    assert (feed.length, feed.byte_length) == (3, 11)
+    broken.full = False
+    assert {k: v.rstrip(b"\0") for k, v in contents(storage).items()} == {
+        k: v.rstrip(b"\0") for k, v in before.items()
+    }
+    feed.append([b"other"])
+    feed.close()
+    again = Feed.open(storage, clean=False)
+    assert [again.get(block) for block in range(4)] == [b"one", b"two", b"three", b"other"]
+
+
+def test_a_block_that_could_not_travel_is_not_appended():
+    feed = new_feed()
+    with pytest.raises(ValueError, match="bytes"):
+        feed.append([b"a", bytes(8 * 2**20)])
+    assert feed.length == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "batches"),
+    [("empty", []), ("singles", [1] * 6), ("batch", [6]), ("batches", [3, 1, 4, 2])],
+)
+def test_the_same_appends_give_the_same_files(name, batches):
+    want = in_memory(folder(name))
+    secret = contents(want)["secret_key"]
+    source = Feed.open(in_memory(folder(name)))
+    storage = memory_feed_storage()
+    feed = Feed.create(storage, crypto.key_pair(secret[:32]))
+    at = 0
+    for count in batches:
+        feed.append([source.get(block) for block in range(at, at + count)])
+        at += count
+    feed.close()
+    assert contents(storage) == contents(want)
