@@ -1,0 +1,1 @@
+"""Networks that tell who has an archive."""

@@ -1,0 +1,40 @@
+"""The IPv4 interfaces of this host, as multicast needs them."""
+
+from ipaddress import IPv4Address, IPv4Network
+from typing import NamedTuple
+
+import ifaddr
+
+
+class Interface(NamedTuple):
+    """One address of an interface.
+
+    Attributes:
+        address: Dotted IPv4.
+        network: The subnet it is on.
+        first: Whether it is the first of its interface: the one that joins multicast groups.
+    """
+
+    address: str
+    network: IPv4Network
+    first: bool
+
+    @property
+    def loopback(self) -> bool:
+        """Whether it leads nowhere but to this host."""
+        return IPv4Address(self.address).is_loopback
+
+
+def interfaces() -> list[Interface]:
+    """Every IPv4 address of this host. Takes some microseconds; asks the kernel each time.
+
+    Raises:
+        OSError: As the system says.
+    """
+    found: list[Interface] = []
+    for adapter in ifaddr.get_adapters():
+        addresses = [ip for ip in adapter.ips if isinstance(ip.ip, str)]
+        for number, ip in enumerate(addresses):
+            network = IPv4Network(f"{ip.ip}/{ip.network_prefix}", strict=False)
+            found.append(Interface(str(ip.ip), network, number == 0))
+    return found

@@ -1,0 +1,308 @@
+"""Finding peers on the local network: dat's own questions and answers over multicast DNS.
+
+Not DNS-SD: no services are registered or browsed, and the port is shared with whoever else speaks
+mDNS on this host.
+
+Source: discovery.md section 5, measured from multicast-dns 7.2.5 and dns-discovery 6.2.3.
+"""
+
+import asyncio
+import base64
+import hashlib
+import logging
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from datd.discovery import dns_message
+from datd.discovery.base import NAME_SIZE, OnPeer
+from datd.discovery.budget import Budget
+from datd.discovery.dns_message import Answer, Question
+from datd.discovery.interfaces import Interface, interfaces
+from datd.types import Address
+
+_log = logging.getLogger(__name__)
+
+GROUP = "224.0.0.251"
+PORT = 5353
+_TTL = 255  # RFC 6762, section 11: receivers may check that a packet never crossed a router
+# How often the interfaces are looked up again (the reference does the same).
+INTERFACE_INTERVAL = 5.0
+# T-38: packets a second that are looked at, from the network and (counted apart, so that a flood
+# does not silence us) from this host, whose questions come back through loopback.
+PACKETS_PER_SECOND = 100
+# Names asked for in a second, at most (discovery.md section 7).
+NAMES_PER_SECOND = 10
+# Datagrams taken in one go before other work gets its turn.
+_BATCH = 32
+
+
+@dataclass(slots=True)
+class _Joined:
+    discovery_key: bytes
+    announce: bool
+
+
+@dataclass(slots=True)
+class _Links:
+    """The interfaces, as last seen."""
+
+    all: list[Interface] = field(default_factory=list)
+    sending: list[str] = field(default_factory=list)
+    own: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, found: list[Interface]) -> "_Links":
+        first = [one for one in found if one.first]
+        # Sent through a network's interface, a packet reaches this host's other programs as well.
+        outward = [one.address for one in first if not one.loopback]
+        sending = outward or [one.address for one in first]
+        return cls(found, sending, frozenset(one.address for one in found))
+
+    def towards(self, host: str) -> list[str]:
+        """Addresses of the interfaces on which `host` is heard; all if it is on none of them."""
+        if host in self.own:
+            return [host] if host in self.sending else self.sending
+        at = int.from_bytes(socket.inet_aton(host), "big")
+        near = [
+            one.address
+            for one in self.all
+            if one.first and at & int(one.network.netmask) == int(one.network.network_address)
+        ]
+        return near or self.sending
+
+
+class MulticastDns:
+    """The network `mdns`: asks for names, answers for those that are announced, hears everybody.
+
+    It has no task: one reader on its socket and two timers of the event loop do the work.
+    """
+
+    name = "mdns"
+    lookups_per_second = float(NAMES_PER_SECOND)
+
+    def __init__(
+        self,
+        *,
+        secret: bytes,
+        clock: Callable[[], float],
+        domain: str = "dat.local",
+        port: int = PORT,
+        find_interfaces: Callable[[], list[Interface]] = interfaces,
+    ) -> None:
+        """Nothing happens before `start`.
+
+        Args:
+            secret: Random bytes; they make the tokens by which own answers are known again.
+            clock: Monotonic seconds.
+            domain: Last labels of the names.
+            port: UDP port that all hosts of the network share.
+            find_interfaces: Tells this host's addresses.
+        """
+        self._secret = secret
+        self._clock = clock
+        self._domain = domain
+        self._group = (GROUP, port)
+        self._find_interfaces = find_interfaces
+        self._names: dict[bytes, _Joined] = {}
+        self._to_ask: dict[bytes, None] = {}
+        self._links = _Links()
+        self._memberships: set[str] = set()
+        self._socket: socket.socket | None = None
+        self._asking: asyncio.TimerHandle | None = None
+        self._checking: asyncio.TimerHandle | None = None
+        self._asks = Budget(NAMES_PER_SECOND, NAMES_PER_SECOND)
+        self._heard = Budget(PACKETS_PER_SECOND, PACKETS_PER_SECOND)
+        self._heard_own = Budget(PACKETS_PER_SECOND, PACKETS_PER_SECOND)
+        self._complaint = ""
+
+    async def start(self, on_peer: OnPeer, port: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_peer = on_peer
+        self._listening_port = port
+        self._check_interfaces()
+
+    def join(self, discovery_key: bytes, announce: bool) -> None:
+        self._names[discovery_key[:NAME_SIZE]] = _Joined(discovery_key, announce)
+
+    def leave(self, discovery_key: bytes) -> None:
+        # The reference says nothing on the network either.
+        self._names.pop(discovery_key[:NAME_SIZE], None)
+        self._to_ask.pop(discovery_key[:NAME_SIZE], None)
+
+    def lookup(self, discovery_key: bytes) -> None:
+        name = discovery_key[:NAME_SIZE]
+        if name in self._names and self._socket is not None:
+            self._to_ask[name] = None
+            self._ask()
+
+    async def close(self) -> None:
+        for timer in (self._asking, self._checking):
+            if timer is not None:
+                timer.cancel()
+        self._close_socket()
+        self._names.clear()
+        self._to_ask.clear()
+
+    # ---- socket and interfaces
+
+    def _check_interfaces(self) -> None:
+        self._checking = self._loop.call_later(INTERFACE_INTERVAL, self._check_interfaces)
+        try:
+            if self._socket is None:
+                self._open_socket()
+            self._links = _Links.of(self._find_interfaces())
+            joined = self._join_groups()
+        except OSError as error:
+            self._complain(f"no peers can be found on the local network: {error}")
+            return
+        if not self._memberships:
+            self._complain(
+                "no peers can be found on the local network: no interface does multicast"
+            )
+            return
+        self._complaint = ""
+        if joined:
+            self._to_ask.update(dict.fromkeys(self._names))
+            self._ask()
+
+    def _open_socket(self) -> None:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if hasattr(socket, "SO_REUSEPORT"):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, _TTL)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 1)
+            sock.bind(("0.0.0.0", self._group[1]))
+        except OSError:
+            sock.close()
+            raise
+        self._socket = sock
+        self._loop.add_reader(sock, self._readable)
+
+    def _close_socket(self) -> None:
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+            self._memberships.clear()
+
+    def _join_groups(self) -> bool:
+        """Join the group where it is not joined yet; whether there was such a place."""
+        wanted = {one.address for one in self._links.all if one.first}
+        for address in self._memberships - wanted:
+            self._membership(socket.IP_DROP_MEMBERSHIP, address)
+        self._memberships &= wanted
+        fresh = {
+            address
+            for address in wanted - self._memberships
+            if self._membership(socket.IP_ADD_MEMBERSHIP, address)
+        }
+        self._memberships |= fresh
+        return bool(fresh)
+
+    def _membership(self, option: int, address: str) -> bool:
+        if self._socket is None:
+            raise AssertionError("group membership without a socket")
+        try:
+            value = socket.inet_aton(GROUP) + socket.inet_aton(address)
+            self._socket.setsockopt(socket.IPPROTO_IP, option, value)
+        except OSError as error:
+            _log.debug("multicast on %s: %s", address, error)
+            return False
+        return True
+
+    def _complain(self, what: str) -> None:
+        if what != self._complaint:
+            _log.warning("%s; trying again every %g s", what, INTERFACE_INTERVAL)
+            self._complaint = what
+
+    # ---- asking
+
+    def _ask(self) -> None:
+        """Ask for what waits, as far as the budget goes; the rest waits for a timer."""
+        now = self._clock()
+        while self._to_ask and self._asks.take(now):
+            name = next(iter(self._to_ask))
+            del self._to_ask[name]
+            question = dns_message.encode_question(name, self._domain)
+            self._send(question, self._group[1], self._links.sending)
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
+        if self._to_ask:
+            delay = self._asks.ready_at(now) - now
+            self._asking = self._loop.call_later(delay, self._ask)
+
+    def _send(self, datagram: bytes, port: int, through: Iterable[str]) -> None:
+        if self._socket is None:
+            return
+        for address in through:
+            try:
+                self._socket.setsockopt(
+                    socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address)
+                )
+                self._socket.sendto(datagram, (GROUP, port))
+            except OSError as error:
+                # A full buffer or an interface just gone: a lost datagram like any other.
+                _log.debug("multicast through %s: %s", address, error)
+
+    # ---- hearing
+
+    def _readable(self) -> None:
+        for _ in range(_BATCH):
+            if self._socket is None:
+                return
+            try:
+                # One byte more than is read: a longer datagram is cut, and must not look whole.
+                datagram, (host, port) = self._socket.recvfrom(dns_message.MAX_DATAGRAM + 1)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                _log.debug("multicast socket: %s", error)
+                return
+            budget = self._heard_own if host in self._links.own else self._heard
+            if budget.take(self._clock()):
+                self._receive(datagram, Address(host, port))
+
+    def _receive(self, datagram: bytes, source: Address) -> None:
+        message = dns_message.decode(datagram, self._domain)
+        if message is None:
+            return
+        for question in message.questions:
+            self._answer(question, source)
+        for answer in message.answers:
+            self._take(answer, source)
+
+    def _answer(self, question: Question, source: Address) -> None:
+        joined = self._names.get(question.name)
+        if joined is None or not joined.announce:
+            return
+        if question.type not in (dns_message.TYPE_A, dns_message.TYPE_SRV, dns_message.TYPE_TXT):
+            return
+        # The answer, too, goes to the whole link: each announcement is heard by everybody.
+        for address in self._links.towards(source.host):
+            answer = dns_message.encode_answer(
+                question,
+                self._domain,
+                host=address,
+                port=self._listening_port,
+                token=self._token(source.host),
+            )
+            self._send(answer, source.port, [address])
+
+    def _take(self, answer: Answer, source: Address) -> None:
+        joined = self._names.get(answer.name)
+        if joined is None or answer.token == self._token(source.host):
+            return
+        for host, port in answer.peers:
+            peer = Address(source.host if host == dns_message.SENDER else host, port)
+            if peer.port == self._listening_port and peer.host in self._links.own:
+                continue
+            self._on_peer(joined.discovery_key, peer, source)
+
+    def _token(self, host: str) -> str:
+        digest = hashlib.sha256(self._secret + host.encode()).digest()
+        return base64.b64encode(digest).decode()

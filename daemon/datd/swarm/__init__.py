@@ -1,0 +1,1 @@
+"""Known peers, when to look for more, and whom to dial."""

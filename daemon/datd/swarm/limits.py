@@ -1,0 +1,61 @@
+"""How much the swarm does at most, and for how long. Values only."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+
+# Time for a dial, as in discovery-swarm: a host that is there answers well before.
+DIAL_TIMEOUT = 3.0
+# Seconds before the next dial after the first, second, ... failure in a row; then a discovered peer
+# is forgotten, so that its next announcement finds it anew (discovery.md section 10).
+RETRY_DELAYS = (1.0, 1.0, 5.0, 15.0)
+# A peer given by hand is never forgotten, only dialled less and less often.
+MANUAL_RETRY_DELAYS = (*RETRY_DELAYS, 30.0, 60.0, 120.0, 300.0)
+# After a fault of the peer's we wait longer: it will hardly be a better peer a second later.
+FAULT_DELAYS = (5.0, 15.0, 60.0, 300.0)
+# A connection that lasted so long was no accident: failures and faults before it no longer count.
+SETTLED = 10.0
+# T-32: an address that never spoke Dat to us is dialled no more often than this, over all names.
+DIAL_SPACING = 5.0
+# L-19: first and every further ban of somebody who sends what does not verify.
+BAN_TIMES = (3600.0, 86400.0)
+# Different bad blocks, without one good one, that tell a liar from a disk with a fault.
+BAD_BLOCKS = 3
+# An address that turned out to be this daemon; addresses move on, so not for ever.
+SELF_BAN = 86400.0
+# Ends that are remembered with their reason, a name, to be shown.
+REMEMBERED_ENDS = 32
+# Everybody who is being ended gets this long to do so.
+CLOSE_TIMEOUT = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class SwarmLimits:
+    """Limits of the swarm. The defaults are those that datd ships with.
+
+    Attributes:
+        callers_per_address: L-18: connections of one address that have not named an archive yet.
+        handshakes: T-3: callers that have not shaken hands yet, over all; the oldest goes first.
+        calls_per_second: L-18: calls taken from one address in a second.
+        calls_per_archive: Decision 5: calls of one address about one archive.
+        per_archive: L-18: connections about one archive, dialled ones included.
+        connections: Decision 5: connections over all archives. 4 MiB is the worst peer's cost.
+        unknown_per_minute: T-4: unknown archives asked for by one address in a minute.
+        dials_per_second: T-32.
+        open_dials: T-32: dials not answered yet.
+        candidates: L-20: known peers a name.
+        candidates_per_second: L-20: new ones a name and second.
+        allow_networks: Private networks that discovery may name from anywhere.
+    """
+
+    callers_per_address: int = 32
+    handshakes: int = 128
+    calls_per_second: int = 16
+    calls_per_archive: int = 4
+    per_archive: int = 64
+    connections: int = 1024
+    unknown_per_minute: int = 20
+    dials_per_second: int = 20
+    open_dials: int = 64
+    candidates: int = 200
+    candidates_per_second: int = 10
+    allow_networks: tuple[IPv4Network | IPv6Network, ...] = ()

@@ -1,0 +1,223 @@
+"""Who is connected, and who may be: the rules between a call or dial and the end of its handshake.
+
+Source: discovery.md section 10 for duplicates, which both ends must settle alike.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TypeVar
+
+from datd.errors import DatdError
+from datd.swarm.limits import SwarmLimits
+from datd.swarm.peer import Peer
+from datd.swarm.peers import PeerTable
+from datd.swarm.rates import Window
+from datd.transport.base import Stream
+from datd.types import Address
+
+# Blocks that are remembered as sent wrong by one peer; whoever gets so far is no use anyway.
+MAX_DISTRUSTED = 1024
+
+_K = TypeVar("_K")
+
+
+class Refused(DatdError):
+    """A connection is not wanted, through nobody's fault. It ends without a word."""
+
+
+class Connection:
+    """One connection, as the swarm hands it to whoever talks over it.
+
+    Attributes:
+        stream: The bytes. The swarm closes it when the talk is over.
+        address: Where the other side is.
+        initiator: Whether we dialled.
+        discovery_key: 32 bytes naming the archive; for callers None until `identify`.
+        peer: The table's record; None until the archive is known.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        roster: "Roster",
+        clock: Callable[[], float],
+        peer: Peer | None = None,
+    ) -> None:
+        self.stream = stream
+        self.address: Address = peer.address if peer is not None else stream.remote
+        self.initiator = peer is not None
+        self.discovery_key = peer.name if peer is not None else None
+        self.peer = peer
+        self.cut: Callable[[], object] = stream.abort
+        self._roster = roster
+        self._clock = clock
+
+    def identify(self, discovery_key: bytes) -> None:
+        """The caller's first message named an archive that is hosted here.
+
+        Raises:
+            Refused: It has enough connections, or the caller is banned from it.
+        """
+        if self.discovery_key != discovery_key:
+            self._roster.identify(self, discovery_key, self._clock())
+
+    def handshaken(self, remote_id: bytes) -> None:
+        """The other side gave its id: 32 bytes, or none.
+
+        Raises:
+            Refused: It is this daemon, or connected already. If the older connection is the one to
+                go, that one is cut off instead.
+        """
+        self._roster.handshaken(self, remote_id, self._clock())
+
+    def delivered(self, blocks: int) -> None:
+        """The peer sent so many blocks that verify."""
+        self._roster.delivered(self, blocks)
+
+    def distrust(self, feed: bytes, index: int) -> None:
+        """Remember that this peer sent a block wrong; outlives the connection.
+
+        Args:
+            feed: Discovery key of the feed, 32 bytes.
+            index: The block.
+        """
+        if self.peer is not None and len(self.peer.distrusted) < MAX_DISTRUSTED:
+            self.peer.distrusted.add((feed, index))
+
+    def distrusts(self, feed: bytes, index: int) -> bool:
+        """Whether this peer once sent that block wrong, on this connection or one before."""
+        return self.peer is not None and (feed, index) in self.peer.distrusted
+
+
+class Roster:
+    """The connections that there are. Pure: time is given."""
+
+    def __init__(self, table: PeerTable, own_id: bytes, limits: SwarmLimits) -> None:
+        self._table = table
+        self._own_id = own_id
+        self._limits = limits
+        self._all: set[Connection] = set()
+        self._greeting: dict[Connection, None] = {}  # callers without a handshake, oldest first
+        self._unnamed: Counter[str] = Counter()  # by host: callers that named no archive yet
+        self._calls: Counter[tuple[str, bytes]] = Counter()  # by host and archive
+        self._by_id: dict[tuple[bytes, bytes], Connection] = {}
+        self._call_rate = Window(limits.calls_per_second, 1.0)
+        self._unknown = Window(limits.unknown_per_minute, 60.0)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def about(self, discovery_key: bytes) -> list[Connection]:
+        """The connections about one archive."""
+        return [one for one in self._all if one.discovery_key == discovery_key]
+
+    def may_call(self, host: str, now: float) -> bool:
+        """Whether a call from a host is taken at all (L-18, T-3, T-4)."""
+        if self._unknown.exhausted(host, now) or not self._call_rate.count(host, now):
+            return False
+        return self._unnamed[host] < self._limits.callers_per_address
+
+    def enter(self, connection: Connection) -> None:
+        """Take a new connection in. Too many silent callers: the oldest is cut off (T-3)."""
+        self._all.add(connection)
+        if connection.initiator:
+            return
+        self._greeting[connection] = None
+        self._unnamed[connection.address.host] += 1
+        if len(self._greeting) > self._limits.handshakes:
+            oldest = next(iter(self._greeting))
+            self.forget(oldest)
+            oldest.cut()
+
+    def identify(self, connection: Connection, name: bytes, now: float) -> None:
+        """See `Connection.identify`."""
+        if connection.discovery_key is not None or connection not in self._all:
+            raise Refused("the connection is over, or about another archive")
+        host = connection.address.host
+        if not self._table.joined(name):
+            raise Refused("the archive is not shared at the moment")
+        if self._table.banned(name, connection.address, b"", now):
+            raise Refused(f"{host} is banned from this archive")
+        if self._table.full(name) or self._calls[host, name] >= self._limits.calls_per_archive:
+            raise Refused("there are enough connections about this archive")
+        connection.discovery_key = name
+        connection.peer = self._table.called(
+            name, connection.address, connection, connection.stream.kind, now
+        )
+        self._calls[host, name] += 1
+        _less(self._unnamed, host)
+
+    def unknown(self, connection: Connection, now: float) -> None:
+        """The caller asked for what is not hosted here (T-4)."""
+        self._unknown.count(connection.address.host, now)
+
+    def handshaken(self, connection: Connection, remote_id: bytes, now: float) -> None:
+        """See `Connection.handshaken`."""
+        peer = connection.peer
+        if peer is None or connection not in self._all:
+            raise Refused("the connection is over, or about no archive yet")
+        self._greeting.pop(connection, None)
+        if remote_id == self._own_id:
+            if connection.initiator:
+                self._table.is_self(peer, now)
+            raise Refused("the other end is this daemon itself")
+        if self._table.banned(peer.name, peer.address, remote_id, now) and not peer.initiator:
+            raise Refused(f"{peer.address.host} is banned from this archive")
+        self._table.handshaken(peer, remote_id, now)
+        if remote_id:  # without an id, peers cannot be told apart
+            self._settle(connection, peer, remote_id)
+
+    def delivered(self, connection: Connection, blocks: int) -> None:
+        """See `Connection.delivered`."""
+        if connection.peer is not None:
+            self._table.good_blocks(connection.peer, blocks)
+
+    def forget(self, connection: Connection) -> None:
+        """A connection is over. Doing it twice does no harm."""
+        if connection not in self._all:
+            return
+        self._all.discard(connection)
+        self._greeting.pop(connection, None)
+        peer = connection.peer
+        if not connection.initiator:
+            host = connection.address.host
+            if peer is None:
+                _less(self._unnamed, host)
+            else:
+                _less(self._calls, (host, peer.name))
+        if peer is not None and self._by_id.get((peer.name, peer.remote_id)) is connection:
+            del self._by_id[peer.name, peer.remote_id]
+
+    def _settle(self, new: Connection, peer: Peer, remote_id: bytes) -> None:
+        """Keep one connection for each peer and archive."""
+        key = (peer.name, remote_id)
+        old = self._by_id.get(key)
+        if old is None or old.peer is None:
+            self._by_id[key] = new
+        elif self._loses(new, old, remote_id, peer.name):
+            self._table.superseded(peer, old.peer)
+            raise Refused("the peer is connected already")
+        else:
+            self._table.superseded(old.peer, peer)
+            self._by_id[key] = new
+            self.forget(old)
+            old.cut()
+
+    def _loses(self, new: Connection, old: Connection, remote_id: bytes, name: bytes) -> bool:
+        # The same rule as in discovery-swarm, word for word: if the two ends disagreed, both
+        # connections would be closed. TCP wins over uTP; else the one stays that was dialled by the
+        # peer with the smaller id. Ids compare as text with the archive's name behind.
+        if old.stream.kind == "utp" and new.stream.kind == "tcp":
+            return False
+        if old.stream.kind == "tcp" and new.stream.kind == "utp":
+            return True
+        remote = f"{remote_id.hex()}@{name.hex()}"
+        own = f"{self._own_id.hex()}@{name.hex()}"
+        return remote < own if new.initiator else remote > own
+
+
+def _less(counter: Counter[_K], key: _K) -> None:
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]

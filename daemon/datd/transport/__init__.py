@@ -1,0 +1,1 @@
+"""Reliable byte streams between addresses."""

@@ -1,0 +1,8 @@
+from datd.discovery.interfaces import interfaces
+
+
+def test_this_host_has_a_loopback_interface():
+    found = {one.address: one for one in interfaces()}
+    assert found["127.0.0.1"].loopback
+    assert found["127.0.0.1"].first
+    assert str(found["127.0.0.1"].network) == "127.0.0.0/8"

@@ -1,0 +1,294 @@
+import random
+
+import pytest
+from tests.helpers.network import MemoryNetwork, MemoryStream
+
+from datd.swarm.limits import SwarmLimits
+from datd.swarm.peers import PeerTable
+from datd.swarm.roster import MAX_DISTRUSTED, Connection, Refused, Roster
+from datd.types import Address
+
+NAME, OTHER = b"n" * 32, b"o" * 32
+SMALL, OWN, LARGE = b"\x01" * 32, b"\x7f" * 32, b"\xff" * 32
+
+
+class House:
+    """A roster with its table, and streams that lead nowhere."""
+
+    def __init__(self, limits: SwarmLimits | None = None) -> None:
+        limits = limits or SwarmLimits()
+        self.now = 0.0
+        self.table = PeerTable(choose=random.Random(1).randrange, limits=limits)
+        self.table.join(NAME)
+        self.table.join(OTHER)
+        self.roster = Roster(self.table, OWN, limits)
+        self.cut: list[Connection] = []
+        self._network = MemoryNetwork()
+        self._ports = 1024
+
+    def calls(self, host: str = "203.0.113.1", kind: str = "tcp") -> Connection:
+        self._ports += 1
+        stream = MemoryStream(self._network, Address(host, self._ports), kind)
+        return self._enter(Connection(stream, roster=self.roster, clock=lambda: self.now))
+
+    def names(self, connection: Connection, name: bytes = NAME) -> Connection:
+        connection.identify(name)
+        return connection
+
+    def dials(self, kind: str = "tcp", name: bytes = NAME) -> Connection:
+        self._ports += 1
+        self.table.add(name, Address("203.0.113.1", self._ports), self.now)
+        peer = self.table.next_dial(self.now)
+        assert peer is not None
+        stream = MemoryStream(self._network, peer.address, kind)
+        connection = Connection(stream, roster=self.roster, clock=lambda: self.now, peer=peer)
+        self.table.connected(peer, connection, kind, self.now)
+        return self._enter(connection)
+
+    def _enter(self, connection: Connection) -> Connection:
+        connection.cut = lambda: self.cut.append(connection)
+        self.roster.enter(connection)
+        return connection
+
+    def ends(self, connection: Connection) -> None:
+        self.roster.forget(connection)
+        if connection.peer is not None:
+            self.table.lost(connection.peer, None, self.now)
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def test_a_caller_is_known_once_it_named_an_archive(house):
+    caller = house.calls()
+    assert (caller.initiator, caller.discovery_key) == (False, None)
+    caller.identify(NAME)
+    assert caller.discovery_key == NAME
+    caller.identify(NAME)  # the same again is no news
+    caller.handshaken(LARGE)
+    (view,) = house.table.views(NAME, 0.0)
+    assert view.connected
+    assert view.connection is caller
+    assert house.roster.about(NAME) == [caller]
+
+
+def test_a_connection_is_about_one_archive(house):
+    caller = house.names(house.calls())
+    with pytest.raises(Refused, match="another archive"):
+        caller.identify(OTHER)
+
+
+def test_hands_are_shaken_about_something(house):
+    with pytest.raises(Refused):
+        house.calls().handshaken(LARGE)
+
+
+def test_an_archive_that_was_left_in_between_is_refused(house):
+    caller = house.calls()
+    house.table.leave(NAME)
+    with pytest.raises(Refused, match="not shared"):
+        caller.identify(NAME)
+
+
+# Who stays, of two connections with one peer: that dialled by the smaller id (discovery.md, 10).
+
+
+def test_the_larger_peer_keeps_our_dial(house):
+    ours, theirs = house.dials(), house.names(house.calls())
+    ours.handshaken(LARGE)
+    with pytest.raises(Refused, match="already"):
+        theirs.handshaken(LARGE)
+    assert house.cut == []
+
+
+def test_the_larger_peer_keeps_our_dial_whichever_came_first(house):
+    ours, theirs = house.dials(), house.names(house.calls())
+    theirs.handshaken(LARGE)
+    ours.handshaken(LARGE)
+    assert house.cut == [theirs]
+
+
+def test_of_the_smaller_peer_we_keep_its_call(house):
+    ours, theirs = house.dials(), house.names(house.calls())
+    ours.handshaken(SMALL)
+    theirs.handshaken(SMALL)
+    assert house.cut == [ours]
+
+
+def test_of_the_smaller_peer_we_keep_its_call_whichever_came_first(house):
+    ours, theirs = house.dials(), house.names(house.calls())
+    theirs.handshaken(SMALL)
+    with pytest.raises(Refused, match="already"):
+        ours.handshaken(SMALL)
+    assert house.cut == []
+
+
+@pytest.mark.parametrize("remote_id", [SMALL, LARGE])
+def test_tcp_wins_over_utp_whoever_dialled(house, remote_id):
+    utp, tcp = house.dials(kind="utp"), house.names(house.calls(kind="tcp"))
+    utp.handshaken(remote_id)
+    tcp.handshaken(remote_id)
+    assert house.cut == [utp]
+    late = house.dials(kind="utp")
+    with pytest.raises(Refused, match="already"):
+        late.handshaken(remote_id)
+
+
+def test_a_peer_may_be_connected_for_each_archive(house):
+    first, second = house.dials(name=NAME), house.dials(name=OTHER)
+    first.handshaken(LARGE)
+    second.handshaken(LARGE)
+    assert house.cut == []
+
+
+def test_peers_without_an_id_are_not_told_apart(house):
+    for _ in range(3):
+        house.names(house.calls()).handshaken(b"")
+    assert house.cut == []
+
+
+def test_the_loser_is_not_dialled_again_until_the_winner_is_gone(house):
+    ours, theirs = house.dials(), house.names(house.calls())
+    theirs.handshaken(SMALL)
+    with pytest.raises(Refused):
+        ours.handshaken(SMALL)
+    house.ends(ours)
+    house.now = 100.0
+    assert house.table.next_dial(house.now) is None
+    house.ends(theirs)
+    house.now = 101.0
+    assert house.table.next_dial(house.now) is ours.peer
+
+
+def test_after_the_end_of_a_connection_the_peer_may_come_again(house):
+    first = house.names(house.calls())
+    first.handshaken(LARGE)
+    house.ends(first)
+    house.ends(first)
+    house.names(house.calls()).handshaken(LARGE)
+    assert len(house.roster) == 1
+
+
+def test_a_connection_with_this_daemon_itself_ends_at_both_ends(house):
+    ours, theirs = house.dials(), house.names(house.calls())
+    for end in (ours, theirs):
+        with pytest.raises(Refused, match="itself"):
+            end.handshaken(OWN)
+        house.ends(end)
+    assert house.table.next_dial(1000.0) is None
+    (view,) = house.table.views(NAME, 1000.0)
+    assert (view.state, view.dropped) == ("banned", "it is this daemon itself")
+
+
+# Limits
+
+
+def test_t3_32_silent_callers_of_one_address(house):
+    limits = SwarmLimits()
+    for second in range(10):
+        for _ in range(16):
+            if house.roster.may_call("203.0.113.1", float(second)):
+                house.calls()
+    assert len(house.roster) == limits.callers_per_address
+    assert house.roster.may_call("203.0.113.2", 10.0)
+
+
+def test_t3_128_callers_without_handshake_the_oldest_goes(house):
+    callers = [house.calls(f"203.0.113.{n}") for n in range(130)]
+    assert house.cut == callers[:2]
+    honest = house.names(house.calls("198.51.100.1"))
+    honest.handshaken(LARGE)
+    for number in range(200):
+        house.calls(f"192.0.2.{number}")
+    assert honest not in house.cut
+
+
+def test_l18_16_calls_a_second_from_one_address(house):
+    assert [house.roster.may_call("203.0.113.1", 0.5) for _ in range(20)].count(True) == 16
+    assert house.roster.may_call("203.0.113.1", 1.6)
+
+
+def test_t4_who_asks_for_20_unknown_archives_in_a_minute_has_to_wait(house):
+    for _ in range(20):
+        assert house.roster.may_call("203.0.113.1", 0.0) or True
+        caller = house.calls()
+        house.roster.unknown(caller, 0.0)
+        house.ends(caller)
+    assert not house.roster.may_call("203.0.113.1", 59.0)
+    assert house.roster.may_call("203.0.113.2", 59.0)
+    assert house.roster.may_call("203.0.113.1", 61.0)
+
+
+def test_l18_four_calls_of_an_address_about_an_archive(house):
+    callers = [house.names(house.calls()) for _ in range(4)]
+    with pytest.raises(Refused, match="enough"):
+        house.names(house.calls())
+    house.names(house.calls(), OTHER)
+    house.names(house.calls("203.0.113.2"))
+    house.ends(callers[0])
+    house.names(house.calls())
+
+
+def test_l18_an_archive_that_is_full_takes_no_more_callers():
+    house = House(SwarmLimits(per_archive=2))
+    house.names(house.calls("203.0.113.1"))
+    house.dials()
+    with pytest.raises(Refused, match="enough"):
+        house.names(house.calls("203.0.113.3"))
+
+
+def test_l18_a_full_house_takes_no_more_callers():
+    house = House(SwarmLimits(connections=2))
+    house.names(house.calls("203.0.113.1"))
+    house.names(house.calls("203.0.113.2"), OTHER)
+    with pytest.raises(Refused, match="enough"):
+        house.names(house.calls("203.0.113.3"))
+
+
+def test_l19_a_banned_address_is_refused(house):
+    liar = house.names(house.calls())
+    house.table.bad_signature(liar.peer, "bad signature", 0.0)
+    house.ends(liar)
+    with pytest.raises(Refused, match="banned"):
+        house.names(house.calls())
+    house.names(house.calls(), OTHER)
+    house.now = 3601.0
+    house.names(house.calls())
+
+
+def test_l19_a_liar_on_loopback_is_known_by_its_id(house):
+    liar = house.names(house.calls("127.0.0.1"))
+    liar.handshaken(LARGE)
+    house.table.bad_signature(liar.peer, "bad signature", 0.0)
+    house.ends(liar)
+    again, honest = (house.names(house.calls("127.0.0.1")) for _ in range(2))
+    with pytest.raises(Refused, match="banned"):
+        again.handshaken(LARGE)
+    honest.handshaken(SMALL)
+
+
+def test_distrust_outlives_the_connection_and_is_bounded(house):
+    first = house.dials()
+    for index in range(2 * MAX_DISTRUSTED):
+        first.distrust(NAME, index)
+    assert first.distrusts(NAME, 17)
+    assert not first.distrusts(OTHER, 17)
+    assert not first.distrusts(NAME, MAX_DISTRUSTED)
+    house.ends(first)
+    house.now = 1.0
+    assert house.table.next_dial(1.0) is first.peer
+    assert (NAME, 17) in first.peer.distrusted
+
+
+def test_nothing_is_kept_of_connections_that_ended(house):
+    for number in range(500):
+        caller = house.calls(f"203.0.113.{number % 250}")
+        if number % 3:
+            house.names(caller)
+        if number % 3 == 2:
+            caller.handshaken(number.to_bytes(32, "big"))
+        house.ends(caller)
+    roster = house.roster
+    assert not any((roster._all, roster._greeting, roster._unnamed, roster._calls, roster._by_id))
