@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -28,11 +28,11 @@ class _Section(BaseModel):
 class SwarmSettings(_Section):
     """How peers are reached."""
 
-    host: str = Field(default="", description="Address to listen on; empty: all of them.")
+    host: str = Field(default="0.0.0.0", description="Numeric address to listen on (all).")
     port: int = Field(default=3282, ge=0, le=65535, description="TCP port; 0: any free one.")
     mdns: bool = Field(default=True, description="Find peers on the local network.")
     max_connections: int = Field(default=1024, ge=1, description="Connections in all.")
-    allow_networks: list[str] = Field(
+    allow_networks: list[IPvAnyNetwork] = Field(
         default=[],
         description="Private networks that may be dialled, such as 10.0.0.0/8.",
     )

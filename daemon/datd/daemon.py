@@ -1,0 +1,185 @@
+"""The composition root: builds all parts, runs and stops them. Only this file knows them all."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import resource
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+from datd import __version__, config, sdnotify
+from datd.catalogue import Catalogue
+from datd.config import Config
+from datd.discovery.base import DiscoveryNetwork
+from datd.discovery.mdns import MulticastDns
+from datd.errors import StorageError
+from datd.hosting.descriptors import MAX_OPEN_FILES, Descriptors
+from datd.hosting.folder import DataFolder
+from datd.hosting.library import Library
+from datd.hosting.services import Services
+from datd.hosting.stats import Traffic
+from datd.http.server import ApiServer
+from datd.swarm.limits import SwarmLimits
+from datd.swarm.roster import Connection
+from datd.swarm.swarm import Swarm
+from datd.transport.tcp import TcpTransport
+
+log = logging.getLogger(__name__)
+
+# L-21: below this a few connections and one archive would use up all descriptors.
+MIN_DESCRIPTORS = 128
+# Lanes mostly wait for the disk, or hash outside the interpreter's lock: two more than cores.
+LANE_THREADS = min(8, (os.cpu_count() or 1) + 2)
+# Goal of C-18: SIGTERM ends the process within this time, everything flushed.
+STOP_SECONDS = 10.0
+
+
+class Daemon:
+    """One daemon over one data folder."""
+
+    def __init__(self, settings: Config) -> None:
+        self._settings = settings
+        self._stop = asyncio.Event()
+
+    async def run(self, *, on_reload: Callable[[], None]) -> None:
+        """Start, serve until SIGTERM or SIGINT, and stop.
+
+        Args:
+            on_reload: Called at SIGHUP.
+
+        Raises:
+            StorageError: The data folder or its catalogue cannot be used.
+            OSError: An address cannot be listened on.
+        """
+        with DataFolder(config.data_folder(self._settings)) as folder:
+            self._handle_signals(on_reload)
+            async with (
+                asyncio.TaskGroup() as group,
+                self._parts(folder, group) as library,
+            ):
+                clocks = [group.create_task(library.keep_tidy()), group.create_task(_watchdog())]
+                sdnotify.notify("READY=1")
+                await self._stop.wait()
+                sdnotify.notify("STOPPING=1")
+                log.info("stopping")
+                for clock in clocks:
+                    clock.cancel()
+
+    @asynccontextmanager
+    async def _parts(self, folder: DataFolder, group: asyncio.TaskGroup) -> AsyncIterator[Library]:
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        pool = Descriptors(_descriptor_limit())
+        executor = ThreadPoolExecutor(LANE_THREADS, "lane")
+        catalogue = Catalogue(folder.catalogue)
+        records = await catalogue.open()
+        peer_id = secrets.token_bytes(32)
+        chance = random.Random()
+
+        async def serve(connection: Connection) -> None:
+            await library.serve(connection)
+
+        networks: list[DiscoveryNetwork] = []
+        if settings.swarm.mdns:
+            networks.append(MulticastDns(secret=secrets.token_bytes(32), clock=loop.time))
+        swarm = Swarm(
+            transports=[TcpTransport()],
+            networks=networks,
+            serve=serve,
+            peer_id=peer_id,
+            clock=loop.time,
+            choose=chance.randrange,
+            limits=SwarmLimits(
+                connections=settings.swarm.max_connections,
+                allow_networks=tuple(settings.swarm.allow_networks),
+            ),
+        )
+        services = Services(
+            folder=folder.archives,
+            pool=pool,
+            executor=executor,
+            catalogue=catalogue,
+            swarm=swarm,
+            spawn=group.create_task,
+            clock=loop.time,
+            wall_clock=time.time,
+            choose=chance.randrange,
+            traffic=Traffic(),
+            networks=[network.name for network in networks],
+        )
+        library = Library(services, peer_id=peer_id)
+        token = settings.api_token.get_secret_value() if settings.api_token else folder.token()
+        api = ApiServer(library, token=token, hosts=settings.api.hosts)
+        try:
+            services.port = await swarm.start(settings.swarm.host, settings.swarm.port)
+            await library.start(records)
+            api_port = await api.start(
+                settings.api.host,
+                settings.api.port,
+                config.socket_path(settings),
+                allow_public=settings.api.allow_public,
+            )
+            self._greet(folder, services.port, f"http://{settings.api.host}:{api_port}")
+            yield library
+        finally:
+            async with asyncio.timeout(STOP_SECONDS):
+                await api.close()
+                await swarm.close()
+                await library.close()
+            await catalogue.close()
+            executor.shutdown()
+            pool.close()
+
+    def _handle_signals(self, on_reload: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._reload, on_reload)
+
+    def _asked_to_stop(self, number: int) -> None:
+        if self._stop.is_set():
+            # C-18: the second signal means now. What is on disk is consistent at any moment.
+            log.warning("asked to stop again: ending at once")
+            os._exit(1)
+        log.debug("signal %d", number)
+        self._stop.set()
+
+    @staticmethod
+    def _reload(on_reload: Callable[[], None]) -> None:
+        microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        sdnotify.notify(f"RELOADING=1\nMONOTONIC_USEC={microseconds}")
+        on_reload()
+        sdnotify.notify("READY=1")
+
+    def _greet(self, folder: DataFolder, port: int, api: str) -> None:
+        log.info("datd %s keeps its data in %s", __version__, folder.path)
+        log.info("peers: TCP port %d", port)
+        socket = config.socket_path(self._settings)
+        log.info("API: %s%s", api, f" and {socket}" if socket else "")
+        log.info("next: datctl add LINK, datctl list, datctl --help")
+
+
+def _descriptor_limit() -> int:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = hard if hard != resource.RLIM_INFINITY else max(soft, 65536)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+        soft = max(soft, wanted)
+    if soft < MIN_DESCRIPTORS:
+        raise StorageError(
+            f"only {soft} open files are allowed, datd needs {MIN_DESCRIPTORS}: raise ulimit -n"
+        )
+    return min(MAX_OPEN_FILES, soft // 4)
+
+
+async def _watchdog() -> None:
+    seconds = sdnotify.watchdog_seconds()
+    while seconds is not None:
+        sdnotify.notify("WATCHDOG=1")
+        await asyncio.sleep(seconds)

@@ -1,0 +1,80 @@
+"""The data folder: its lock, its parts, and the token of the API."""
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from types import TracebackType
+
+from datd.errors import StorageError
+from datd.storage.disk import replace_file
+
+
+class DataFolder:
+    """One daemon's folder, held by a lock for as long as it runs (D-8).
+
+    Raises:
+        StorageError: It cannot be made, or another daemon holds it; the text says which process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = -1
+
+    def __enter__(self) -> "DataFolder":
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(f"{self.path} cannot be used: {error.strerror}") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(self._lock, 32, 0).decode(errors="replace").strip()
+            os.close(self._lock)
+            raise StorageError(
+                f"{self.path} is in use by process {holder or 'unknown'}: "
+                "stop that daemon, or give this one another --data-dir"
+            ) from None
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._lock)
+
+    @property
+    def archives(self) -> Path:
+        """Where the files of archives lie."""
+        return self.path / "archives"
+
+    @property
+    def catalogue(self) -> Path:
+        """The catalogue's file."""
+        return self.path / "catalogue.sqlite3"
+
+    def token(self) -> str:
+        """The token of the API, made at the first call and kept in `api.token` (mode 0600).
+
+        Raises:
+            StorageError: The file is readable by others, or cannot be read or written.
+        """
+        file = self.path / "api.token"
+        try:
+            status = file.stat()
+        except FileNotFoundError:
+            token = secrets.token_hex(32)
+            replace_file(file, f"{token}\n".encode(), mode=0o600)
+            return token
+        # T-50: what others could read is not used.
+        if status.st_mode & 0o077:
+            raise StorageError(f"{file} can be read by others: chmod 600 {file}")
+        try:
+            return file.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise StorageError(f"{file} cannot be read: {error}") from None

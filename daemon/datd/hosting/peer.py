@@ -1,0 +1,334 @@
+"""One connection with one peer about one archive: the hub between stream, session and feeds.
+
+Two tasks: one reads, one pumps. The reader decodes what arrives and hands blocks to the lane, one
+batch a read, the next read being decoded meanwhile. The pump is the only one that writes: it serves
+queued requests, asks for blocks, encrypts and sends, and sleeps until something of that is to do.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from datd.errors import ProtocolError, StorageError, UnknownArchive
+from datd.hosting.archive import HostedArchive
+from datd.hosting.live_feed import LiveFeed
+from datd.hosting.open_archive import OpenArchive, Stored
+from datd.hosting.stats import Traffic
+from datd.keys import Key
+from datd.replication.exchange import FeedExchange, Send, Store
+from datd.replication.request_queue import QUEUE_LIMIT
+from datd.swarm.roster import Connection
+from datd.wire.messages import Data, Message, Unhave
+from datd.wire.session import FeedOffered, HandshakeReceived, MessageReceived, Session
+
+# A batch of answers is read, proven and encoded in one go; its size bounds memory and how long
+# others wait for their turn (8 greedy peers beside a polite one: reliability, section 5).
+SERVE_BYTES = 512 * 1024
+SERVE_COUNT = 128
+# A peer that takes nothing for so long is gone, or wants us to hold what it asked for (T-17).
+WRITE_SECONDS = 120.0
+
+
+@dataclass(eq=False, slots=True)
+class _Channel:
+    number: int
+    live: LiveFeed
+    exchange: FeedExchange
+    ask: bool = True
+
+
+class PeerConnection:
+    """A conversation, from the first byte to the end of the stream.
+
+    Attributes:
+        archive: What it is about; None before the peer said so.
+        traffic: Bytes of blocks, both ways.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        peer_id: bytes,
+        find: Callable[[bytes], HostedArchive],
+        clock: Callable[[], float],
+    ) -> None:
+        self.connection = connection
+        self.archive: HostedArchive | None = None
+        self.traffic = Traffic()
+        self.connected_at = clock()
+        self._find = find
+        self._clock = clock
+        self._session = Session(nonce=os.urandom(24), peer_id=peer_id, now=clock())
+        self._channels: dict[int, _Channel] = {}
+        self._opened: OpenArchive | None = None
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._ended = False
+        self._acknowledge = False
+
+    @property
+    def announced_length(self) -> int | None:
+        """Blocks of metadata that the peer says exist; None before it said anything."""
+        for channel in self._channels.values():
+            if self._opened is not None and channel.live is self._opened.metadata:
+                return channel.exchange.remote.reach
+        return None
+
+    async def run(self) -> None:
+        """Talk until either side ends.
+
+        Raises:
+            ProtocolError, IntegrityError: The peer is at fault.
+            StorageError: Our disk is.
+            UnknownArchive: The peer asked for something that is not hosted.
+        """
+        archive = await self._introduction()
+        self.archive = archive
+        async with archive.opened() as opened:
+            self._opened = opened
+            opened.connections.add(self)
+            archive.peer_seen()
+            try:
+                await self._converse(archive.key, opened)
+            finally:
+                opened.connections.discard(self)
+                for channel in self._channels.values():
+                    channel.live.exchanges.pop(channel.exchange, None)
+                    channel.exchange.close()
+                    channel.live.ask_all()
+
+    def ask(self) -> None:
+        """There may be something new to ask this peer for."""
+        for channel in self._channels.values():
+            channel.ask = True
+        self._wake.set()
+
+    def tell(self, exchange: FeedExchange, said: list[Message]) -> None:
+        """Send messages of one exchange."""
+        if not said:
+            return
+        for channel in self._channels.values():
+            if channel.exchange is exchange:
+                for message in said:
+                    self._session.send(channel.number, message)
+        self._wake.set()
+
+    def content_known(self) -> None:
+        """The content feed was opened: talk about it, too."""
+        if self._opened is not None and self._opened.content is not None:
+            self._open_channel(self._opened.content)
+
+    async def _introduction(self) -> HostedArchive:
+        # A dialled peer was dialled for an archive. One who calls names it in its first message.
+        if self.connection.discovery_key is not None:
+            return self._find(self.connection.discovery_key)
+        while True:
+            deadline = self._session.next_timer()
+            async with asyncio.timeout_at(deadline):
+                data = await self.connection.stream.read()
+            if not data:
+                raise UnknownArchive("the caller left before it said what it wants")
+            self._session.receive_data(data, self._clock())
+            for event in self._session.events_received():
+                if isinstance(event, FeedOffered):
+                    archive = self._find(event.discovery_key)
+                    self.connection.identify(event.discovery_key)
+                    return archive
+
+    async def _converse(self, key: Key, opened: OpenArchive) -> None:
+        self._open_channel(opened.metadata, key)
+        if opened.content is not None:
+            self._open_channel(opened.content)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump())
+                await self._read(group)
+                self._ended = True
+                self._wake.set()
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    def _open_channel(self, live: LiveFeed, key: Key | None = None) -> None:
+        if any(channel.live is live for channel in self._channels.values()):
+            return
+        number = self._session.open(key or live.feed.key)
+        exchange = FeedExchange(live.picker, now=self._clock(), download=not live.feed.writable)
+        self._refuse_distrusted(live, exchange)
+        live.exchanges[exchange] = self
+        self._channels[number] = channel = _Channel(number, live, exchange)
+        if self._session.handshaken:
+            exchange.ack = self._acknowledge
+            self._start(channel)
+        self._wake.set()
+
+    def _refuse_distrusted(self, live: LiveFeed, exchange: FeedExchange) -> None:
+        # Decision 2: what a peer once sent wrong it is never asked for again.
+        peer = self.connection.peer
+        for feed, index in peer.distrusted if peer is not None else ():
+            if feed == live.feed.discovery_key:
+                exchange.remote.refuse(index)
+
+    def _start(self, channel: _Channel) -> None:
+        for message in channel.exchange.start():
+            self._session.send(channel.number, message)
+
+    # ---- reading
+
+    async def _read(self, group: asyncio.TaskGroup) -> None:
+        storing: asyncio.Task[None] | None = None
+        batches = self._take_events()
+        while True:
+            for channel, blocks in batches.items():
+                if storing is not None:
+                    await storing
+                storing = group.create_task(self._store(channel, blocks))
+            await self._has_room()
+            data = await self.connection.stream.read()
+            if not data:
+                break
+            self._session.receive_data(data, self._clock())
+            batches = self._take_events()
+            self._wake.set()
+        if storing is not None:
+            await storing
+
+    def _take_events(self) -> dict[_Channel, list[Data]]:
+        batches: dict[_Channel, list[Data]] = {}
+        now = self._clock()
+        for event in self._session.events_received():
+            if isinstance(event, MessageReceived):
+                channel = self._channels[event.channel]
+                for action in channel.exchange.receive(event.message, now):
+                    if isinstance(action, Store):
+                        batches.setdefault(channel, []).append(action.data)
+                    elif isinstance(action, Send):
+                        self._session.send(channel.number, action.message)
+                channel.ask = True
+            elif isinstance(event, HandshakeReceived):
+                self.connection.handshaken(event.handshake.id)
+                self._acknowledge = event.handshake.ack
+                for channel in self._channels.values():
+                    channel.exchange.ack = self._acknowledge
+                    self._start(channel)
+        return batches
+
+    async def _has_room(self) -> None:
+        if not self._crowded():
+            return
+        self._session.pause(self._clock())
+        while self._crowded():
+            self._room.clear()
+            self._wake.set()
+            await self._room.wait()
+        self._session.resume(self._clock())
+
+    def _crowded(self) -> bool:
+        return any(c.exchange.queued >= QUEUE_LIMIT for c in self._channels.values())
+
+    async def _store(self, channel: _Channel, blocks: list[Data]) -> None:
+        opened, archive = self._opened, self.archive
+        if opened is None or archive is None:
+            raise AssertionError("blocks before the archive was opened")
+        now = self._clock()
+        ask = channel.exchange.next_requests(now)
+        try:
+            stored = await opened.store(channel.live, blocks, ask)
+        except StorageError:
+            channel.exchange.not_stored([data.index for data in blocks])
+            raise
+        for index, digest in zip(ask, stored.digests, strict=True):
+            self._session.send(channel.number, channel.exchange.request(index, digest))
+        self._wake.set()
+        await self._account(archive, channel, blocks, stored)
+
+    async def _account(
+        self, archive: HostedArchive, channel: _Channel, blocks: list[Data], stored: Stored
+    ) -> None:
+        if stored.indexes:
+            now = self._clock()
+            self.traffic.downloaded.add(stored.size, now)
+            self.connection.delivered(len(stored.indexes))
+            await archive.blocks_stored(channel.live, stored)
+        if stored.error is not None:
+            if stored.error.index >= 0:
+                channel.exchange.failed(stored.error.index)
+                self.connection.distrust(channel.live.feed.discovery_key, stored.error.index)
+            raise stored.error
+        if len(stored.indexes) < len(blocks):
+            # Hashes of our own turned out to be damaged: those blocks are asked for again.
+            left = {data.index for data in blocks}.difference(stored.indexes)
+            channel.exchange.not_stored([i for i in left if i not in channel.live.picker.have])
+
+    # ---- writing
+
+    async def _pump(self) -> None:
+        session = self._session
+        while True:
+            self._wake.clear()
+            busy = False
+            for channel in list(self._channels.values()):
+                busy |= await self._serve(channel)
+                if channel.ask:
+                    await self._request(channel)
+            data = session.data_to_send()
+            if data:
+                await self._write(data)
+                continue
+            if busy:
+                continue
+            if self._ended:
+                return
+            await self._sleep()
+
+    async def _write(self, data: bytes) -> None:
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self.connection.stream.write(data)
+        except TimeoutError:
+            raise ProtocolError(
+                f"took nothing of what it asked for in {WRITE_SECONDS:.0f} s"
+            ) from None
+
+    async def _serve(self, channel: _Channel) -> bool:
+        requests = channel.exchange.take_requests(SERVE_COUNT, SERVE_BYTES)
+        if not requests or self._opened is None or self.archive is None:
+            return False
+        served = await self._opened.serve(channel.live, channel.number, requests)
+        self._session.send_encoded(served.frames)
+        for index in served.lost:
+            if channel.live.picker.known_length > index:
+                self._session.send(channel.number, Unhave(index))
+        if served.size:
+            self.traffic.uploaded.add(served.size, self._clock())
+            self.archive.blocks_served(served.size)
+        self._room.set()
+        return True
+
+    async def _request(self, channel: _Channel) -> None:
+        channel.ask = False
+        if self._opened is None or not self._session.handshaken:
+            return
+        ask = channel.exchange.next_requests(self._clock())
+        if not ask:
+            return
+        digests = await self._opened.digests(channel.live, ask)
+        for index, digest in zip(ask, digests, strict=True):
+            self._session.send(channel.number, channel.exchange.request(index, digest))
+
+    async def _sleep(self) -> None:
+        timers = [self._session.next_timer()]
+        timers += [channel.exchange.next_timer() for channel in self._channels.values()]
+        deadline = min((t for t in timers if t is not None), default=None)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._wake.wait()
+        except TimeoutError:
+            now = self._clock()
+            self._session.handle_timer(now)
+            for channel in self._channels.values():
+                changes = channel.live.picker.changes
+                self.tell(channel.exchange, channel.exchange.handle_timer(now))
+                if channel.live.picker.changes != changes:
+                    channel.live.ask_all()

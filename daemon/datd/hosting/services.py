@@ -1,0 +1,42 @@
+"""What all hosted archives of one daemon share, handed to each of them."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datd.catalogue import Catalogue
+from datd.hosting.descriptors import Descriptors
+from datd.hosting.stats import Traffic
+from datd.swarm.swarm import Swarm
+
+
+@dataclass(slots=True)
+class Services:
+    """Handles of the daemon's parts.
+
+    Attributes:
+        folder: Where archives lie: `folder/<2 hex>/<62 hex>` of the discovery key.
+        spawn: Runs a coroutine in a task group that the daemon owns.
+        clock: Seconds of the loop's monotonic clock.
+        wall_clock: Seconds since 1970, only for showing to people.
+        choose: A random number below its argument.
+        traffic: Bytes of blocks over all archives.
+        networks: Names of the discovery networks in use.
+        port: TCP port for peers, once it is known.
+    """
+
+    folder: Path
+    pool: Descriptors
+    executor: Executor
+    catalogue: Catalogue
+    swarm: Swarm
+    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    clock: Callable[[], float]
+    wall_clock: Callable[[], float]
+    choose: Callable[[int], int]
+    traffic: Traffic
+    networks: list[str]
+    port: int = 0

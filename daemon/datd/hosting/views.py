@@ -1,0 +1,118 @@
+"""What the hall tells about archives, peers and itself: plain values, for any face to show."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from datd.types import Address
+
+Mode = Literal["archive"]
+State = Literal["searching", "syncing", "seeding", "paused", "error"]
+
+
+@dataclass(slots=True)
+class Progress:
+    """What is held of what the mode wants.
+
+    Attributes:
+        have: Units held.
+        total: Units wanted, as far as known.
+        unavailable: Old ones that no peer has any more; not part of `total`.
+    """
+
+    have: int = 0
+    total: int = 0
+    unavailable: int = 0
+
+
+@dataclass(slots=True)
+class ArchiveView:
+    """One archive as the interface shows it. Times: seconds since 1970. Rates: bytes a second."""
+
+    key: str
+    discovery_key: str
+    name: str | None
+    title: str
+    description: str
+    tags: list[str]
+    writable: bool
+    mode: Mode
+    state: State
+    error: str | None
+    version: int
+    files: int
+    size: int
+    blocks: Progress
+    bytes: Progress
+    progress: float
+    peers_connected: int
+    peers_known: int
+    download_rate: float
+    upload_rate: float
+    downloaded: int
+    uploaded: int
+    added_at: float
+    updated_at: float | None
+    last_peer_at: float | None
+
+
+@dataclass(slots=True)
+class PeerView:
+    """One peer of one archive.
+
+    Attributes:
+        address: Where it listens, or calls from.
+        source: Who told of it: "mdns", "manual", "inbound".
+        state: "connected", "connecting", "waiting" (for a retry), "banned", "gone".
+        transport: "tcp" while connected.
+        initiator: Whether we dialled.
+        length: Metadata blocks it announced; None until it said so.
+        dropped: Why the last connection ended through its fault, or None.
+        marks: Counts of good and bad behaviour, by name.
+    """
+
+    archive: str
+    address: Address
+    source: str
+    state: str
+    transport: str | None = None
+    initiator: bool | None = None
+    connected_at: float | None = None
+    length: int | None = None
+    downloaded: int = 0
+    uploaded: int = 0
+    dropped: str | None = None
+    last_error: str | None = None
+    marks: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class EntryView:
+    """A file or folder. `kind`: "file", "directory", "other"; mtime: seconds since 1970."""
+
+    path: str
+    kind: str
+    size: int
+    mode: int
+    mtime: float
+    blocks: int
+    available: int
+
+
+@dataclass(slots=True)
+class DaemonView:
+    """The whole daemon."""
+
+    version: str
+    started_at: float
+    port: int
+    peer_id: str
+    archives: dict[str, int]
+    peers_connected: int
+    peers_known: int
+    download_rate: float
+    upload_rate: float
+    downloaded: int
+    uploaded: int
+    blocks_have: int
+    bytes_have: int
+    networks: list[str]
