@@ -1,0 +1,185 @@
+"""The command `datctl`: verbs put together, errors turned into one line and an exit status.
+
+Nothing heavy is imported before a verb needs it: `datctl --help` waits for no HTTP library.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import os
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from datctl import errors, output
+from datctl.commands import files, hosting, network
+from datctl.commands.options import Daemon
+
+
+class Exit(IntEnum):
+    """What the exit status of `datctl` means."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NO_DAEMON = 3
+    NOT_FOUND = 4
+    TIMED_OUT = 5
+    INTERRUPTED = 130  # 128 and SIGINT, as shells have it
+    PIPE_CLOSED = 141  # 128 and SIGPIPE
+
+
+_HELP = """Host Dat archives: fetch them, keep them and serve them to others.
+
+Talks to the daemon datd: over the Unix socket of this host, or where `--api` or `$DATD_API` says.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 4 no such archive or file,
+5 timed out.
+
+**Examples**
+
+- `datctl add dat://KEY --wait`
+- `datctl list`
+- `datctl get KEY ./copy`
+"""
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("datd")
+    except PackageNotFoundError:  # run from a folder of sources
+        return "unknown"
+
+
+app = App(
+    name="datctl",
+    help=_HELP,
+    help_format="markdown",
+    version=_version,
+    result_action="return_value",
+)
+app.command(hosting.add)
+app.command(hosting.list_archives, name="list")
+app.command(hosting.show)
+app.command(hosting.pause)
+app.command(hosting.resume)
+app.command(hosting.remove)
+app.command(files.ls)
+app.command(files.cat)
+app.command(files.get)
+app.command(network.peers)
+app.command(network.stats)
+app.command(network.status)
+
+
+@app.command
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
+    """Print a script that completes verbs and options when Tab is pressed.
+
+    **Examples**
+
+    - `datctl completion bash > ~/.local/share/bash-completion/completions/datctl`
+    """
+    output.say(app.generate_completion(prog_name="datctl", shell=shell))
+
+
+@app.meta.default
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    api: Annotated[
+        str | None, Parameter(help="http://HOST:PORT or unix:///PATH of the daemon, or $DATD_API.")
+    ] = None,
+    token: Annotated[
+        str | None, Parameter(help="Token of the daemon; better in $DATD_TOKEN, where few see it.")
+    ] = None,
+) -> Any:
+    verb, bound, ignored = app.parse_args(
+        optional_seconds(tokens), exit_on_error=False, print_error=False
+    )
+    extra = {"daemon": Daemon(api, token)} if "daemon" in ignored else {}
+    result = verb(*bound.args, **bound.kwargs, **extra)
+    return asyncio.run(_run(result)) if inspect.iscoroutine(result) else result
+
+
+async def _run(verb: Any) -> Any:
+    return await verb
+
+
+def optional_seconds(tokens: Sequence[str]) -> list[str]:
+    """Let `--wait` of the verb `add` stand without a number, which means: as long as it takes."""
+    given = list(tokens)
+    if given[:1] != ["add"]:
+        return given
+    for place, token in enumerate(given):
+        if token == "--":
+            break
+        if token == "--wait" and not _is_number("".join(given[place + 1 : place + 2])):
+            given[place] = "--wait=inf"
+    return given
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line.
+
+    Returns:
+        The exit status.
+    """
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app.meta(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except CycloptsError as error:
+        return _fail(Exit.USAGE, f"{_one_line(str(error))} (see datctl --help)")
+    except errors.DatdError as error:
+        return _fail(exit_status(error), _one_line(str(error)))
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Who read us has enough. The interpreter must not complain when it flushes at its end.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.PIPE_CLOSED
+    except OSError as error:
+        return _fail(Exit.FAILED, _one_line(str(error)))
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        return _fail(Exit.FAILED, f"this is a fault of datctl, please report it: {_one_line(text)}")
+    return Exit.DONE
+
+
+def exit_status(error: errors.DatdError) -> Exit:
+    """The status that tells a script what kind of error it was."""
+    match error:
+        case errors.UsageError():
+            return Exit.USAGE
+        case errors.NoDaemon():
+            return Exit.NO_DAEMON
+        case errors.NotFound():
+            return Exit.NOT_FOUND
+        case errors.NoPeers() | errors.TimedOut():
+            return Exit.TIMED_OUT
+        case _:
+            return Exit.FAILED
+
+
+def _fail(status: Exit, reason: str) -> Exit:
+    with contextlib.suppress(OSError):
+        output.note(f"datctl: {reason}")
+    return status
+
+
+def _one_line(text: str) -> str:
+    return output.shown(" ".join(text.split()))

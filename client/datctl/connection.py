@@ -1,0 +1,198 @@
+"""Requests to one daemon and what comes back, errors included. The only importer of aiohttp."""
+
+import json
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from datctl.endpoint import Endpoint
+from datctl.errors import (
+    ApiError,
+    DatdError,
+    NoDaemon,
+    TimedOut,
+    TransferError,
+    Unauthorized,
+    api_error,
+)
+
+if TYPE_CHECKING:
+    import aiohttp
+
+PREFIX = "/api/v1"
+# A daemon on this host or near it takes a connection at once, or is not there.
+CONNECT_SECONDS = 10.0
+# The daemon answers at once, but for what has to come from peers: requests say how long that takes.
+ANSWER_SECONDS = 60.0
+# The largest answers are pages of 1,000 entries with names of up to 64 KiB.
+MAX_DOCUMENT = 128 * 2**20
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Connection:
+    """An HTTP session with a daemon."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Prepare to send; nothing is sent yet."""
+        import aiohttp  # a third of a second, which `datctl --help` should not cost
+
+        path = self._endpoint.socket_path
+        # Several names for one daemon are tried in turn; a proxy of the environment is not used.
+        connector = aiohttp.UnixConnector(path) if path else aiohttp.TCPConnector()
+        # Ranges and sizes are those of the file: no proxy is to compress it.
+        headers = {"User-Agent": "datctl", "Accept-Encoding": "identity"}
+        if self._endpoint.token:
+            headers["Authorization"] = f"Bearer {self._endpoint.token}"
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
+        self._session = aiohttp.ClientSession(
+            connector=connector, headers=headers, timeout=timeout, auto_decompress=False
+        )
+
+    async def close(self) -> None:
+        """End all requests."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: BaseModel | None = None,
+        headers: Mapping[str, str] | None = None,
+        silence: float = ANSWER_SECONDS,
+    ) -> AsyncIterator["aiohttp.ClientResponse"]:
+        """One request; the body of the answer is read by the caller.
+
+        Args:
+            method: HTTP method.
+            path: Below the prefix of the API, percent-encoded.
+            query: Parameters; None values are left out.
+            body: Sent as JSON.
+            headers: Further headers.
+            silence: Seconds without a byte from the daemon after which to give up.
+
+        Raises:
+            NoDaemon: Nobody answers.
+            ApiError: The daemon answers with an error.
+            TimedOut: It said nothing for too long.
+            TransferError: The answer ended early.
+        """
+        import aiohttp
+        from yarl import URL
+
+        if self._session is None:
+            raise RuntimeError("use the client inside `async with Client() as dat:`")
+        url = URL(f"{self._endpoint.base_url}{PREFIX}{path}", encoded=True)
+        data = None if body is None else body.model_dump_json(exclude_unset=True).encode()
+        sent = dict(headers or {}) | ({"Content-Type": "application/json"} if data else {})
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
+        try:
+            async with self._session.request(
+                method,
+                url.update_query(_parameters(query or {})),
+                data=data,
+                headers=sent,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                if response.status >= 300:
+                    raise await self._error(response)
+                yield response
+        except aiohttp.ClientConnectorError as error:
+            raise self._nobody(error.os_error) from error
+        except aiohttp.ServerTimeoutError as error:
+            raise TimedOut(f"{self._endpoint.shown} said nothing for {silence:.0f} s") from error
+        except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError) as error:
+            raise TransferError(
+                f"the connection to {self._endpoint.shown} ended before the answer did"
+            ) from error
+        except aiohttp.ClientError as error:
+            raise NoDaemon(f"what answers at {self._endpoint.shown} is no datd: {error}") from error
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: BaseModel | None = None,
+        silence: float = ANSWER_SECONDS,
+    ) -> tuple[int, bytes]:
+        """One request; the status and the whole body of the answer."""
+        async with self.request(method, path, query=query, body=body, silence=silence) as response:
+            return response.status, await self._document(response)
+
+    async def get(
+        self,
+        path: str,
+        model: type[M],
+        query: Mapping[str, Any] | None = None,
+        *,
+        silence: float = ANSWER_SECONDS,
+    ) -> M:
+        """A document."""
+        return parse(model, (await self.call("GET", path, query=query, silence=silence))[1])
+
+    async def _document(self, response: "aiohttp.ClientResponse") -> bytes:
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > MAX_DOCUMENT:
+                raise DatdError(
+                    f"{self._endpoint.shown} answers with more than {MAX_DOCUMENT} bytes"
+                )
+        return bytes(body)
+
+    async def _error(self, response: "aiohttp.ClientResponse") -> ApiError:
+        try:
+            document = json.loads(await self._document(response))
+        except (ValueError, RecursionError):
+            document = None
+        error = api_error(response.status, document)
+        if isinstance(error, Unauthorized) and not self._endpoint.token and self._endpoint.hint:
+            return Unauthorized(error.status, error.kind, f"no token: {self._endpoint.hint}")
+        return error
+
+    def _nobody(self, error: OSError) -> NoDaemon:
+        # What asyncio says of it repeats the address.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        return NoDaemon(
+            f"no daemon answers at {self._endpoint.shown} ({reason}): start datd, or name another "
+            "one with --api or $DATD_API"
+        )
+
+
+def parse(model: type[M], document: bytes) -> M:
+    """A document as its model.
+
+    Raises:
+        DatdError: It is another one: not datd, or of another version.
+    """
+    try:
+        return model.model_validate_json(document)
+    except ValidationError as error:
+        raise DatdError(
+            f"the answer is no {model.__name__} that this datctl understands; "
+            "is the daemon of another version?"
+        ) from error
+
+
+def _parameters(query: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    for name, value in query.items():
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None:
+                found.append((name, str(one).lower() if isinstance(one, bool) else str(one)))
+    return found

@@ -1,0 +1,114 @@
+"""Everything that the client raises on purpose.
+
+DatdError
+├── UsageError              the caller asked for something that makes no sense
+├── NoDaemon                nobody answers at the address
+├── ApiError                the daemon answered with a problem; kind, status and detail say which
+│   ├── Unauthorized        no token, a wrong one, or too many wrong ones
+│   ├── NotFound            no such archive, version, file or folder
+│   ├── Conflict            hosted already otherwise, or the archive is in the wrong state
+│   └── NoPeers             no peer gave the bytes in time
+├── TimedOut                we waited as long as we were asked to
+├── TransferError           the bytes of a file ended early or changed while they were read
+└── WriteError              a file or folder of this host cannot be written
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class DatdError(Exception):
+    """Base of all errors that the client raises on purpose."""
+
+
+class UsageError(DatdError):
+    """The caller asked for something that makes no sense."""
+
+
+class NoDaemon(DatdError):
+    """Nobody answers at the address."""
+
+
+class TimedOut(DatdError):
+    """We waited as long as we were asked to."""
+
+
+class TransferError(DatdError):
+    """The bytes of a file ended early, or it changed while it was read."""
+
+
+class WriteError(DatdError):
+    """A file or folder of this host cannot be written."""
+
+
+class ApiError(DatdError):
+    """The daemon answered with a problem.
+
+    Attributes:
+        status: HTTP status.
+        kind: Last part of the problem's type, such as `bad_link`; stable.
+        detail: A sentence for people.
+        fields: Fields of the request that are wrong: (pointer, sentence).
+    """
+
+    def __init__(
+        self, status: int, kind: str, detail: str, fields: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.fields = list(fields)
+
+
+class Unauthorized(ApiError):
+    """No token, a wrong one, or too many wrong ones."""
+
+
+class NotFound(ApiError):
+    """No such archive, version, file or folder."""
+
+
+class Conflict(ApiError):
+    """Hosted already with other settings, or the archive is in a state that does not allow it."""
+
+
+class NoPeers(ApiError):
+    """No peer gave the bytes in time."""
+
+
+_BY_KIND: dict[str, type[ApiError]] = {
+    "unauthorized": Unauthorized,
+    "too_many": Unauthorized,
+    "unknown_archive": NotFound,
+    "no_such_file": NotFound,
+    "no_such_version": NotFound,
+    "exists": Conflict,
+    "conflict": Conflict,
+    "behind": Conflict,
+    "no_peers": NoPeers,
+}
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    401: Unauthorized,
+    404: NotFound,
+    409: Conflict,
+    504: NoPeers,
+}
+
+
+def api_error(status: int, document: Any) -> ApiError:
+    """Turn an error answer into its exception. The document may be anything: proxies answer too."""
+    if not isinstance(document, dict) or not isinstance(document.get("type"), str):
+        text = f"the answer is HTTP {status}, without a reason"
+        return _BY_STATUS.get(status, ApiError)(status, "", text)
+    kind = document["type"].rsplit("/", 1)[-1]
+    detail = str(document.get("detail") or document.get("title") or f"HTTP {status}")
+    listed = document.get("errors")
+    fields = [
+        (str(item.get("pointer", "")), str(item.get("detail", "")))
+        for item in (listed if isinstance(listed, list) else ())
+        if isinstance(item, dict)
+    ]
+    return _BY_KIND.get(kind, ApiError)(status, kind, detail, fields)

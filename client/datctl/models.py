@@ -1,0 +1,275 @@
+"""Every request and answer of the API. Imports pydantic and nothing of ours.
+
+Units: bytes, bytes per second, seconds; times are RFC 3339 in UTC; keys are 64 lower-case digits.
+Requests are strict and refuse fields they do not know; answers may gain fields, so readers ignore
+what they do not know.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+Mode = Literal["archive"]
+State = Literal["searching", "syncing", "seeding", "paused", "error"]
+
+# Control characters would reach terminals and logs; a slash ends the name in ARCHIVE/PATH.
+_NAME = r"^[^\x00-\x1f\x7f/]+$"
+_TAG = r"^[^\x00-\x1f\x7f]+$"
+MAX_LINK_LENGTH = 2_048
+MAX_NAME_LENGTH = 100
+MAX_TAG_LENGTH = 64
+MAX_TAGS = 32
+MAX_PEERS_GIVEN = 64
+
+
+def _whole(value: Any) -> Any:
+    """JSON Schema calls 8.0 an integer, strict validation does not."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[
+    int,
+    BeforeValidator(_whole, json_schema_input_type=Annotated[int, Field(ge=0, lt=2**53)]),
+    Field(ge=0, lt=2**53),
+]
+Name = Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH, pattern=_NAME)]
+Tag = Annotated[str, StringConstraints(max_length=MAX_TAG_LENGTH, pattern=_TAG)]
+HostPort = Annotated[str, StringConstraints(max_length=260)]
+
+
+class Request(BaseModel):
+    """Base of what clients send: a misspelt field is an error, not a surprise."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewArchive(Request):
+    """Body of `POST /archives`: host somebody's archive.
+
+    Attributes:
+        link: Any form of a Dat link; `dat://KEY+N` is the same as giving `version`.
+        version: Mirror this version and nothing newer.
+        peers: Sources to try at once, as `host:port`.
+    """
+
+    link: Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINK_LENGTH)]
+    name: Name | None = None
+    tags: Annotated[list[Tag], Field(max_length=MAX_TAGS)] = []
+    mode: Mode = "archive"
+    version: Annotated[Whole, Field(ge=1)] | None = None
+    paused: bool = False
+    peers: Annotated[list[HostPort], Field(max_length=MAX_PEERS_GIVEN)] = []
+
+
+class PeerAddress(Request):
+    """Body of `POST /archives/{key}/peers`."""
+
+    address: HostPort
+
+
+class NoFields(Request):
+    """Body of the verbs: nothing, or an empty object."""
+
+
+class Amount(BaseModel):
+    """What is held of what is wanted; `unavailable` are old blocks that no peer has any more."""
+
+    have: int
+    total: int
+    unavailable: int = 0
+
+
+class PeerCounts(BaseModel):
+    """Peers of an archive or of all."""
+
+    connected: int
+    known: int
+
+
+class Rates(BaseModel):
+    """Bytes per second, over the last seconds."""
+
+    download: float
+    upload: float
+
+
+class Transferred(BaseModel):
+    """Bytes since the archive was added."""
+
+    downloaded: int
+    uploaded: int
+
+
+class Archive(BaseModel):
+    """One archive, as every route returns it.
+
+    Attributes:
+        version: Length of the metadata feed that we know.
+        files: Files of the newest version.
+        size: Bytes of the newest version.
+        progress: 0 to 1, of what the mode wants, metadata and content together.
+    """
+
+    key: str
+    link: str
+    discovery_key: str
+    name: str | None
+    title: str
+    description: str
+    tags: list[str]
+    writable: bool
+    mode: Mode
+    state: State
+    error: str | None
+    version: int
+    files: int
+    size: int
+    blocks: Amount
+    bytes: Amount
+    progress: float
+    peers: PeerCounts
+    rates: Rates
+    transferred: Transferred
+    added_at: datetime | None
+    updated_at: datetime | None
+    last_peer_at: datetime | None
+
+
+class ArchivePage(BaseModel):
+    """One page of archives; `next_cursor` is null on the last one."""
+
+    archives: list[Archive]
+    next_cursor: str | None
+
+
+class ArchiveStats(BaseModel):
+    """Answer of `GET /archives/{key}/stats`: the numbers of an archive that move."""
+
+    key: str
+    state: State
+    version: int
+    progress: float
+    blocks: Amount
+    bytes: Amount
+    peers: PeerCounts
+    rates: Rates
+    transferred: Transferred
+    last_peer_at: datetime | None
+
+
+class Peer(BaseModel):
+    """One peer of one archive.
+
+    Attributes:
+        archive: Key of the archive.
+        address: `host:port`.
+        source: Who told of it: "mdns", "manual", "inbound", …
+        state: "connected", "connecting", "waiting", "banned" or "gone".
+        initiator: Whether we dialled.
+        length: Metadata blocks it announced; null until it said so.
+        dropped: Why the last connection ended through its fault.
+        marks: Counts of good and bad behaviour, by name.
+    """
+
+    archive: str
+    address: str
+    source: str
+    state: str
+    transport: str | None
+    initiator: bool | None
+    connected_at: datetime | None
+    length: int | None
+    transferred: Transferred
+    dropped: str | None
+    last_error: str | None
+    marks: dict[str, int]
+
+
+class PeerPage(BaseModel):
+    """One page of peers; `next_cursor` is null on the last one."""
+
+    peers: list[Peer]
+    next_cursor: str | None
+
+
+class Entry(BaseModel):
+    """A file or folder of an archive.
+
+    Attributes:
+        path: From the root of the archive, starting with `/`. Any text: it is the author's.
+        kind: "file", "directory" or "other".
+        mode: Unix mode bits.
+        mtime: As the author signed it; null where that is no date, and for folders without entry.
+        blocks: Blocks of its content, and how many of them are here (`available`).
+    """
+
+    path: str
+    kind: str
+    size: int
+    mode: int
+    mtime: datetime | None
+    blocks: int
+    available: int
+
+
+class Listing(BaseModel):
+    """One page of a folder's entries; `next_cursor` is null on the last one."""
+
+    key: str
+    path: str
+    version: int
+    entries: list[Entry]
+    next_cursor: str | None
+
+
+class DaemonStats(BaseModel):
+    """Answer of `GET /stats`: the whole daemon.
+
+    Attributes:
+        version: Of the software.
+        uptime: Seconds.
+        port: Where peers reach us.
+        peer_id: Random for each process, hex.
+        archives: How many are in each state, by name of the state.
+        blocks: Blocks held, of all archives; likewise `bytes`.
+        networks: Discovery networks at work.
+    """
+
+    version: str
+    started_at: datetime | None
+    uptime: float
+    port: int
+    peer_id: str
+    archives: dict[str, int]
+    peers: PeerCounts
+    rates: Rates
+    transferred: Transferred
+    blocks: int
+    bytes: int
+    networks: list[str]
+
+
+class ApiInfo(BaseModel):
+    """Answer of `GET /api/v1/`: what this is."""
+
+    name: str
+    version: str
+    api: str
+
+
+class FieldError(BaseModel):
+    """One field of a request that is wrong; `pointer` as in RFC 6901, empty for the whole body."""
+
+    pointer: str
+    detail: str
+
+
+class ProblemDetails(BaseModel):
+    """Body of every error (RFC 9457). The last part of `type` is stable."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] | None = None

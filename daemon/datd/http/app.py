@@ -1,0 +1,65 @@
+"""The routes of the API, put together with what stands before them."""
+
+from collections.abc import Callable, Sequence
+
+from aiohttp import web
+
+from datd.hosting.library import Library
+from datd.http.archives import ArchiveRoutes
+from datd.http.files import FileRoutes
+from datd.http.guard import Guard
+from datd.http.inputs import MAX_BODY
+from datd.http.problems import answer_problems
+from datd.http.stats import StatsRoutes
+
+PREFIX = "/api/v1"
+
+
+def make_app(
+    library: Library,
+    *,
+    token: str,
+    hosts: Sequence[str] = (),
+    is_ready: Callable[[], bool] = lambda: True,
+) -> web.Application:
+    """The API over a library.
+
+    Args:
+        library: What is hosted.
+        token: Asked of everybody who comes over TCP, loopback included; not on a Unix socket.
+        hosts: Names in the Host header that are ours beside localhost (setting `api.hosts`).
+        is_ready: Whether `GET /readyz` says so.
+    """
+    guard = Guard(token, hosts)
+    app = web.Application(
+        middlewares=[answer_problems, guard.middleware()], client_max_size=MAX_BODY
+    )
+    app.add_routes(_routes(library, is_ready))
+    return app
+
+
+def _routes(library: Library, is_ready: Callable[[], bool]) -> list[web.RouteDef]:
+    stats = StatsRoutes(library, is_ready)
+    archives = ArchiveRoutes(library)
+    files = FileRoutes(archives.find)
+    one = f"{PREFIX}/archives/{{key:[^/]+}}"
+    return [
+        web.get("/healthz", stats.alive),
+        web.get("/readyz", stats.ready),
+        web.get(PREFIX, stats.info),
+        web.get(f"{PREFIX}/", stats.info),
+        web.get(f"{PREFIX}/stats", stats.stats),
+        web.get(f"{PREFIX}/peers", stats.peers),
+        web.get(f"{PREFIX}/archives", archives.list),
+        web.post(f"{PREFIX}/archives", archives.add),
+        web.get(one, archives.show),
+        web.delete(one, archives.remove),
+        web.post(f"{one}/pause", archives.pause),
+        web.post(f"{one}/resume", archives.resume),
+        web.get(f"{one}/stats", archives.stats),
+        web.get(f"{one}/peers", archives.peers),
+        web.post(f"{one}/peers", archives.add_peer),
+        web.get(f"{one}/files", files.get),
+        # Slashes in the last part, which OpenAPI cannot express (decision 23).
+        web.get(f"{one}/files/{{path:[\\s\\S]*}}", files.get),
+    ]

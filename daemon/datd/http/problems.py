@@ -1,0 +1,232 @@
+"""Every error of the API as `application/problem+json` (RFC 9457), and what becomes of exceptions.
+
+The one place that catches: handlers raise what they like, `answer_problems` turns it into answers.
+"""
+
+import errno
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from aiohttp import web
+
+from datctl.models import FieldError, ProblemDetails
+from datd.errors import (
+    ArchiveExists,
+    ArchiveFormatError,
+    DatdError,
+    EntryNotFound,
+    KeyFormatError,
+    NotWritableError,
+    ReadOnlyError,
+    StorageError,
+    Timeout,
+    UnknownArchive,
+    VersionNotFound,
+)
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# A name, not an address: nothing is to be fetched there. Programs compare what follows the slash.
+TYPE_PREFIX = "urn:datd:problem/"
+
+# What a reader of an answer must not do with it: guess its type, keep it, tell others where it was;
+# nor need strangers learn our version of Python, which aiohttp would put into Server.
+SAFE_HEADERS = {
+    "Server": "datd",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class _Kind(NamedTuple):
+    status: int
+    title: str
+
+
+KINDS = {
+    "bad_link": _Kind(400, "Not a Dat link"),
+    "bad_request": _Kind(400, "Bad request"),
+    "unauthorized": _Kind(401, "A token is needed"),
+    "forbidden": _Kind(403, "Not allowed"),
+    "unknown_archive": _Kind(404, "No such archive"),
+    "no_such_file": _Kind(404, "No such file or folder"),
+    "no_such_version": _Kind(404, "No such version"),
+    "no_such_route": _Kind(404, "No such address"),
+    "method": _Kind(405, "Method not allowed"),
+    "timeout": _Kind(408, "Request too slow"),
+    "exists": _Kind(409, "Hosted already"),
+    "precondition": _Kind(412, "Precondition failed"),
+    "too_large": _Kind(413, "Request too large"),
+    "media_type": _Kind(415, "Unsupported media type"),
+    "bad_range": _Kind(416, "Range not satisfiable"),
+    "wrong_host": _Kind(421, "Wrong host"),
+    "too_many": _Kind(429, "Too many attempts"),
+    "headers": _Kind(431, "Headers too large"),
+    "internal": _Kind(500, "Internal error"),
+    "damaged": _Kind(500, "Damaged"),
+    "busy": _Kind(503, "Busy"),
+    "no_peers": _Kind(504, "No peer answered in time"),
+    "disk_full": _Kind(507, "Disk full"),
+    "read_only": _Kind(507, "Read-only disk"),
+}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Problem(Exception):
+    """Ends a request with an error answer.
+
+    Attributes:
+        kind: One of `KINDS`: the stable end of `type`.
+        detail: One sentence: what is wrong, what was expected, what to do.
+        fields: Fields of the request that are wrong: (JSON pointer, sentence).
+        headers: Further headers of the answer.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        detail: str,
+        *,
+        fields: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.fields = fields
+        self.headers = dict(headers or {})
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        return KINDS[self.kind].status
+
+    def document(self) -> bytes:
+        """The JSON body."""
+        found = KINDS[self.kind]
+        details = ProblemDetails(
+            type=TYPE_PREFIX + self.kind,
+            title=found.title,
+            status=found.status,
+            detail=self.detail,
+            errors=[FieldError(pointer=where, detail=what) for where, what in self.fields] or None,
+        )
+        # ASCII only: names in a detail come from strangers, lone surrogates included.
+        return json.dumps(details.model_dump(exclude_none=True)).encode("ascii")
+
+    def response(self) -> web.Response:
+        """The answer."""
+        return web.Response(
+            status=self.status,
+            body=self.document(),
+            content_type="application/problem+json",
+            headers=SAFE_HEADERS | self.headers,
+        )
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn whatever a handler raises into a problem; a bug is logged with its traceback."""
+    try:
+        return await handler(request)
+    except ConnectionError:
+        raise  # the client has gone: nobody is left to answer to
+    except Exception as error:
+        problem = _from_exception(error, request)
+        if request.writer.output_size > 0:
+            # The status is out: only a body that ends early can still tell the client.
+            raise ConnectionResetError(problem.detail) from error
+        return problem.response()
+
+
+def _from_exception(error: Exception, request: web.Request) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case web.HTTPException():
+            return _from_router(error, request)
+        case DatdError():
+            return from_error(error)
+    # The route's pattern, not the path: a path holds the link, which is the right to read.
+    resource = request.match_info.route.resource
+    pattern = resource.canonical if resource is not None else "no route"
+    log.error("%s %s failed", request.method, pattern, exc_info=error)
+    return internal_error()
+
+
+def internal_error() -> Problem:
+    """The answer to what should not have happened."""
+    return Problem("internal", "The daemon failed at this request. Its log says why.")
+
+
+def from_error(error: DatdError) -> Problem:
+    """The problem that one of our own errors means to a client."""
+    kind = _kind_of(error)
+    if kind == "internal":
+        log.error("an error that no client should see", exc_info=error)
+        return internal_error()
+    if kind == "damaged":
+        log.warning("%s", error)
+    return Problem(kind, _sentence(error))
+
+
+def _kind_of(error: DatdError) -> str:
+    match error:
+        case KeyFormatError():
+            return "bad_link"
+        case UnknownArchive():
+            return "unknown_archive"
+        case ArchiveExists():
+            return "exists"
+        case EntryNotFound():
+            return "no_such_file"
+        case VersionNotFound():
+            return "no_such_version"
+        case Timeout():
+            return "no_peers"
+        case NotWritableError():
+            return "forbidden"
+        case ReadOnlyError():
+            return "read_only"
+        case StorageError():
+            return "disk_full" if _errno(error) in _DISK_FULL else "damaged"
+        case ArchiveFormatError():
+            return "damaged"
+        case _:
+            return "internal"
+
+
+def _errno(error: BaseException) -> int | None:
+    cause = error.__cause__
+    return cause.errno if isinstance(cause, OSError) else None
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    text = text[0].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _from_router(error: web.HTTPException, request: web.Request) -> Problem:
+    """The errors that aiohttp raises itself."""
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return Problem(
+            "method",
+            f"{request.method} is not possible here, only {allowed}.",
+            headers={"Allow": allowed},
+        )
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return Problem("too_large", "The body is larger than the 1 MiB that the API reads.")
+    if error.status == 404:
+        return Problem(
+            "no_such_route", "There is nothing at this address; the API lies under /api/v1/."
+        )
+    if 400 <= error.status < 500:
+        return Problem("bad_request", f"The request was refused: {error.reason}.")
+    return internal_error()

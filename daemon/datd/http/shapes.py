@@ -1,0 +1,137 @@
+"""The hall's values as the models of the API: plain conversion, no decisions."""
+
+import math
+from datetime import UTC, datetime
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from datctl import models
+from datd.hosting.views import ArchiveView, DaemonView, EntryView, PeerView, Progress
+from datd.http.problems import SAFE_HEADERS
+
+# Where datetime ends: years 1 and 9999. An author may sign any number as a time.
+_EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799
+
+
+def json_response(model: BaseModel, status: int = 200) -> web.Response:
+    """An answer in JSON."""
+    return web.Response(
+        status=status,
+        body=model.model_dump_json().encode(),
+        content_type="application/json",
+        headers=SAFE_HEADERS,
+    )
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """A time in UTC; None where the number is no date."""
+    if seconds is None or not math.isfinite(seconds) or not _EARLIEST <= seconds <= _LATEST:
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def encodable(text: str) -> str:
+    """The text without lone surrogates, which JSON in UTF-8 cannot carry."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def archive(view: ArchiveView) -> models.Archive:
+    """One archive."""
+    return models.Archive(
+        key=view.key,
+        link=f"dat://{view.key}",
+        discovery_key=view.discovery_key,
+        name=view.name,
+        title=encodable(view.title),
+        description=encodable(view.description),
+        tags=view.tags,
+        writable=view.writable,
+        mode=view.mode,
+        state=view.state,
+        error=view.error and encodable(view.error),
+        version=view.version,
+        files=view.files,
+        size=view.size,
+        blocks=_amount(view.blocks),
+        bytes=_amount(view.bytes),
+        progress=view.progress,
+        peers=models.PeerCounts(connected=view.peers_connected, known=view.peers_known),
+        rates=models.Rates(download=view.download_rate, upload=view.upload_rate),
+        transferred=models.Transferred(downloaded=view.downloaded, uploaded=view.uploaded),
+        added_at=moment(view.added_at),
+        updated_at=moment(view.updated_at),
+        last_peer_at=moment(view.last_peer_at),
+    )
+
+
+def archive_stats(view: ArchiveView) -> models.ArchiveStats:
+    """The numbers of an archive that move."""
+    whole = archive(view)
+    return models.ArchiveStats(
+        key=whole.key,
+        state=whole.state,
+        version=whole.version,
+        progress=whole.progress,
+        blocks=whole.blocks,
+        bytes=whole.bytes,
+        peers=whole.peers,
+        rates=whole.rates,
+        transferred=whole.transferred,
+        last_peer_at=whole.last_peer_at,
+    )
+
+
+def peer(view: PeerView) -> models.Peer:
+    """One peer of one archive."""
+    return models.Peer(
+        archive=view.archive,
+        address=str(view.address),
+        source=view.source,
+        state=view.state,
+        transport=view.transport,
+        initiator=view.initiator,
+        connected_at=moment(view.connected_at),
+        length=view.length,
+        transferred=models.Transferred(downloaded=view.downloaded, uploaded=view.uploaded),
+        dropped=view.dropped and encodable(view.dropped),
+        last_error=view.last_error and encodable(view.last_error),
+        marks=view.marks,
+    )
+
+
+def entry(view: EntryView) -> models.Entry:
+    """A file or folder."""
+    # A folder that exists only because something lies in it has no time of its own.
+    unsigned = view.kind == "directory" and view.mtime == 0
+    return models.Entry(
+        path=encodable(view.path),
+        kind=view.kind,
+        size=view.size,
+        mode=view.mode,
+        mtime=None if unsigned else moment(view.mtime),
+        blocks=view.blocks,
+        available=view.available,
+    )
+
+
+def daemon(view: DaemonView, now: float) -> models.DaemonStats:
+    """The whole daemon. `now` is seconds since 1970, as `started_at` is."""
+    return models.DaemonStats(
+        version=view.version,
+        started_at=moment(view.started_at),
+        uptime=max(0.0, now - view.started_at),
+        port=view.port,
+        peer_id=view.peer_id,
+        archives=view.archives,
+        peers=models.PeerCounts(connected=view.peers_connected, known=view.peers_known),
+        rates=models.Rates(download=view.download_rate, upload=view.upload_rate),
+        transferred=models.Transferred(downloaded=view.downloaded, uploaded=view.uploaded),
+        blocks=view.blocks_have,
+        bytes=view.bytes_have,
+        networks=view.networks,
+    )
+
+
+def _amount(progress: Progress) -> models.Amount:
+    return models.Amount(have=progress.have, total=progress.total, unavailable=progress.unavailable)

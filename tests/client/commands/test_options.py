@@ -1,0 +1,39 @@
+import pytest
+
+from datctl.commands.options import Place, parse_place
+from datctl.errors import UsageError
+
+KEY = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (KEY, Place(KEY, "/", None)),
+        (KEY.upper() + "/a/b", Place(KEY, "/a/b", None)),
+        (f"dat://{KEY}", Place(KEY, "/", None)),
+        (f"dat://{KEY}/a b/ü", Place(KEY, "/a b/ü", None)),
+        (f"dat://{KEY}+12/a", Place(KEY, "/a", 12)),
+        (f"{KEY}+12", Place(KEY, "/", 12)),
+        (f"https://host.example/{KEY}/a", Place(KEY, "/a", None)),
+        ("abcdef/a", Place("abcdef", "/a", None)),
+        ("recipes", Place("recipes", "/", None)),
+        ("recipes/", Place("recipes", "/", None)),
+        (f"recipes/blobs/{KEY}", Place("recipes", f"/blobs/{KEY}", None)),
+        ("recipes/a\nb", Place("recipes", "/a\nb", None)),
+    ],
+)
+def test_a_place_in_an_archive_is_read_from_any_form_of_link(text, place):
+    assert parse_place(text) == place
+
+
+@pytest.mark.parametrize("text", ["", "/", "/a", "dat://"])
+def test_a_place_needs_an_archive(text):
+    with pytest.raises(UsageError):
+        parse_place(text)
+
+
+def test_two_versions_are_one_too_many():
+    assert parse_place(f"{KEY}/a", 3).version == 3
+    with pytest.raises(UsageError):
+        parse_place(f"{KEY}+12/a", 3)

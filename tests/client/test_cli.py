@@ -1,0 +1,141 @@
+import subprocess
+import sys
+
+import pytest
+
+from datctl import cli, errors
+
+KEY = "ab" * 32
+# Port 9 is discard's: nobody listens there on loopback.
+NOBODY = "http://127.0.0.1:9"
+
+
+def run(*arguments):
+    return cli.main(["--api", NOBODY, *arguments])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        (["add", "x", "--wait"], ["add", "x", "--wait=inf"]),
+        (["add", "--wait", "x"], ["add", "--wait=inf", "x"]),
+        (["add", "x", "--wait", "5"], ["add", "x", "--wait", "5"]),
+        (["add", "x", "--wait", "--json"], ["add", "x", "--wait=inf", "--json"]),
+        (["add", "x", "--wait=5"], ["add", "x", "--wait=5"]),
+        (["ls", "x", "--wait", "5"], ["ls", "x", "--wait", "5"]),
+    ],
+)
+def test_wait_may_stand_without_a_number(tokens, expected):
+    assert cli.optional_seconds(tokens) == expected
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bogus"],
+        ["add"],
+        ["add", KEY, "--mode", "latest"],
+        ["add", KEY, "--nme", "x"],
+        ["add", KEY, "--paused", "--wait"],
+        ["add", KEY, "--wait", "-1"],
+        ["add", KEY, "--wait", "nan"],
+        ["list", "--state", "lost"],
+        ["show"],
+        ["pause"],
+        ["pause", "a", "--all"],
+        ["resume"],
+        ["remove"],
+        ["cat", f"{KEY}/a", "--range", "x"],
+        ["ls", KEY, "--version", "x"],
+        ["get", KEY],
+        ["peers", "add", KEY],
+    ],
+)
+def test_wrong_usage_is_status_2_with_one_line(arguments, capsys):
+    assert run(*arguments) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("datctl: ")
+    assert len(told.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list"],
+        ["status", "--json"],
+        ["add", KEY],
+        ["show", "x"],
+        ["stats"],
+        ["peers"],
+        ["peers", "add", "x", "192.0.2.1:1"],
+        ["pause", "x"],
+        ["remove", "--all"],
+        ["ls", "x"],
+        ["cat", "x/a"],
+        ["get", "x", "somewhere"],
+    ],
+)
+def test_no_daemon_is_status_3_and_says_what_to_do(arguments, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 3
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == (
+        f"datctl: no daemon answers at {NOBODY} (Connection refused): start datd, or name another "
+        "one with --api or $DATD_API\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.UsageError("x"), 2),
+        (errors.NoDaemon("x"), 3),
+        (errors.NotFound(404, "no_such_file", "x"), 4),
+        (errors.NoPeers(504, "no_peers", "x"), 5),
+        (errors.TimedOut("x"), 5),
+        (errors.Unauthorized(401, "unauthorized", "x"), 1),
+        (errors.Conflict(409, "exists", "x"), 1),
+        (errors.TransferError("x"), 1),
+        (errors.DatdError("x"), 1),
+    ],
+)
+def test_each_error_has_its_status(error, status):
+    assert cli.exit_status(error) == status
+
+
+@pytest.mark.parametrize(
+    "verb",
+    ["add", "list", "show", "pause", "resume", "remove", "ls", "cat", "get", "peers", "stats",
+     "status", "completion"],
+)  # fmt: skip
+def test_every_verb_explains_itself_with_an_example(verb, capsys):
+    assert cli.main([verb, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "Examples" in told
+    assert f"datctl {verb}" in told or "datctl --api" in told
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_name_the_verbs(shell, capsys):
+    assert cli.main(["completion", shell]) == 0
+    told = capsys.readouterr().out
+    assert all(verb in told for verb in ("add", "remove", "peers"))
+
+
+def test_help_loads_neither_http_nor_models():
+    script = (
+        "import sys; from datctl.cli import main; main(['--help']);"
+        "sys.exit(any(name in sys.modules for name in ('aiohttp', 'pydantic')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_closed_pipe_is_no_error_to_talk_about():
+    done = subprocess.run(
+        f"{sys.executable} -m datctl completion bash | head -c 1",
+        shell=True, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""

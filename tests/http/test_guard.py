@@ -1,0 +1,165 @@
+import pytest
+from tests.helpers.api import TOKEN, running_api
+
+from datd.http.guard import MAX_ADDRESSES, MAX_FAILURES, FailedAttempts, Guard, _bare
+
+
+def test_t42_the_first_wrong_tokens_are_only_counted_then_the_address_waits():
+    failed = FailedAttempts()
+    assert [failed.add("192.0.2.1", now) for now in range(MAX_FAILURES)] == [0.0] * MAX_FAILURES
+    assert 0 < failed.add("192.0.2.1", MAX_FAILURES) <= 60
+    assert failed.add("192.0.2.2", MAX_FAILURES) == 0
+
+
+def test_t42_after_a_quiet_minute_an_address_may_try_again():
+    failed = FailedAttempts()
+    for now in range(100):
+        failed.add("192.0.2.1", now / 10)
+    assert failed.add("192.0.2.1", 200.0) == 0
+
+
+def test_addresses_of_one_ipv6_network_count_together():
+    failed = FailedAttempts()
+    waits = [failed.add(f"2001:db8:0:1::{number:x}", 0.0) for number in range(MAX_FAILURES + 1)]
+    assert waits[-1] > 0
+    assert failed.add("2001:db8:0:2::1", 0.0) == 0
+
+
+def test_memory_of_failed_attempts_has_an_end():
+    failed = FailedAttempts()
+    for number in range(3 * MAX_ADDRESSES):
+        failed.add(f"198.51.{number // 256}.{number % 256}", float(number))
+    assert len(failed._times) == MAX_ADDRESSES
+
+
+@pytest.mark.parametrize(
+    ("host", "bare"),
+    [
+        ("localhost:3472", "localhost"),
+        ("LOCALHOST.", "localhost"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("[::1]:3472", "::1"),
+        ("::1", "::1"),
+        ("evil.example:80", "evil.example"),
+        ("", ""),
+    ],
+)
+def test_hosts_are_compared_without_port(host, bare):
+    assert _bare(host) == bare
+
+
+def test_an_empty_token_would_let_everybody_in():
+    with pytest.raises(ValueError, match="not empty"):
+        Guard("", [])
+
+
+V1 = "/api/v1"
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:3472", "127.0.0.1:1", "[::1]:3472", "localhost.", "127.0.0.1"]
+)
+async def test_t39_our_own_hosts_are_served(api, host):
+    assert (await api.ask(f"{V1}/", host=host)).status == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:3472", "localhost.evil.example", "", "x.localhost", "10.0.0.1",
+     "localhost@evil.example", "127.0.0.1.evil.example", "127.0.0.2", "\x7f"],
+)  # fmt: skip
+async def test_t39_every_other_host_is_421(api, host):
+    for path in (f"{V1}/", "/healthz", "/nothing"):
+        answer = await api.ask(path, host=host)
+        assert answer.status in (400, 421)
+        if answer.status == 421:
+            assert answer.kind == "wrong_host"
+            assert "api.hosts" in answer.json["detail"]
+
+
+async def test_t39_two_hosts_or_none_are_refused(api):
+    for headers, host in (((), None), (("Host: localhost",), "localhost"), (("Host: a",), "b")):
+        answer = await api.ask(f"{V1}/", *headers, host=host)
+        assert (answer.status, answer.kind) == (421, "wrong_host")
+
+
+async def test_t39_an_old_request_without_host_is_refused(api):
+    answer = await api.raw(b"GET /api/v1/ HTTP/1.0\r\nAuthorization: Bearer x\r\n\r\n")
+    assert answer.status == 421
+
+
+async def test_t39_further_names_are_a_setting(tmp_path):
+    async with running_api(tmp_path, hosts=["seeder.example"]) as api:
+        assert (await api.ask(f"{V1}/", host="seeder.example:80")).status == 200
+        assert (await api.ask(f"{V1}/", host="www.seeder.example")).status == 421
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x",
+     f"Bearer {TOKEN[:-1]}", f"Bearer\t{TOKEN}", "Bearer \u00fc"],
+)  # fmt: skip
+async def test_t42_without_the_token_it_is_401(api, authorization):
+    for path in (f"{V1}/", f"{V1}/archives", "/nothing"):
+        answer = await api.ask(path, f"Authorization: {authorization}", token=None)
+        assert (answer.status, answer.kind) == (401, "unauthorized")
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_t42_two_tokens_are_none(api):
+    assert (await api.ask(f"{V1}/", "Authorization: Bearer wrong")).status in (400, 401)
+
+
+async def test_t42_who_guesses_waits_and_who_knows_does_not(api):
+    statuses = [(await api.ask(f"{V1}/", token="wrong")).status for _ in range(MAX_FAILURES + 2)]
+    assert statuses == [401] * MAX_FAILURES + [429] * 2
+    limited = await api.ask(f"{V1}/", token=None)
+    assert limited.kind == "too_many"
+    assert 0 < int(limited.headers["retry-after"]) <= 60
+    assert (await api.ask(f"{V1}/")).status == 200
+
+
+@pytest.mark.parametrize("query", [f"token={TOKEN}", "access_token=x", "TOKEN=x", "api_key=x"])
+async def test_t42_a_token_in_the_address_is_400(api, query):
+    for token in (None, TOKEN):
+        answer = await api.ask(f"{V1}/?{query}", token=token)
+        assert (answer.status, answer.kind) == (400, "bad_request")
+        assert TOKEN not in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Origin: http://evil.example"],
+        ["Origin: null"],
+        ["Origin: http://localhost:3473"],
+        ["Origin: http://x.localhost"],
+        ["Origin: http://["],
+        ["Origin:"],
+        ["Sec-Fetch-Site: cross-site"],
+        ["Sec-Fetch-Site: same-site"],
+        ["Origin: http://localhost", "Origin: http://evil.example"],
+    ],
+)
+async def test_t40_writes_across_sites_are_403(api, headers):
+    body = b'{"link": "' + b"a" * 64 + b'"}'
+    for unix in (False, True):
+        answer = await api.ask(
+            f"{V1}/archives", "Content-Type: application/json", *headers,
+            method="POST", body=body, unix=unix,
+        )  # fmt: skip
+        assert answer.status in (400, 403)
+        if answer.status == 403:
+            assert answer.kind == "forbidden"
+    assert (await api.ask(f"{V1}/archives")).json["archives"] == []
+
+
+async def test_t40_writes_from_our_own_pages_are_not(api):
+    headers = ["Origin: http://localhost:3472", "Sec-Fetch-Site: same-origin"]
+    answer = await api.ask(f"{V1}/archives/x/pause", *headers, method="POST", host="localhost:3472")
+    assert answer.kind == "unknown_archive"
+
+
+async def test_the_unix_socket_asks_for_neither_host_nor_token(api):
+    assert (await api.ask(f"{V1}/", host="d", token=None, unix=True)).status == 200
+    assert (await api.ask(f"{V1}/", host="d", token="wrong", unix=True)).status == 200
