@@ -136,17 +136,29 @@ class Keystream:
 
     def xor(self, data: bytes | bytearray | memoryview) -> bytearray:
         """Encrypt or decrypt the next bytes; cuts between calls do not matter."""
-        block, skip = divmod(self._position, _BLOCK)
-        out = bytearray(skip)  # the cipher starts at a block's border; the pad is dropped again
-        out += data
-        if len(out) > skip:
-            address = (ctypes.c_char * len(out)).from_buffer(out)
-            _xor_in_place(address, address, len(out), self._nonce, block, self._key)
-            del address
-        self._position += len(data)
-        if skip:
-            del out[:skip]
+        out = bytearray(data)
+        self.apply(out)
         return out
+
+    def apply(self, data: bytearray) -> None:
+        """The same in place."""
+        size = len(data)
+        block, skip = divmod(self._position, _BLOCK)
+        self._position += size
+        done = 0
+        if skip and size:
+            # The cipher starts at a block's border: what is left of the last one comes alone.
+            done = min(_BLOCK - skip, size)
+            head = bytearray(skip) + data[:done]
+            self._cipher(head, 0, block)
+            data[:done] = head[skip:]
+            block += 1
+        if done < size:
+            self._cipher(data, done, block)
+
+    def _cipher(self, data: bytearray, start: int, block: int) -> None:
+        address = ctypes.byref(ctypes.c_char.from_buffer(data, start))
+        _xor_in_place(address, address, len(data) - start, self._nonce, block, self._key)
 
 
 def _known_answer() -> None:

@@ -121,7 +121,7 @@ class SessionPair:
         ]
 
     def _carry(self, sender: Session, wire: FakeWire, receiver: Session) -> bool:
-        wire.put(sender.data_to_send(), self.now)
+        wire.put(bytes(sender.data_to_send()), self.now)
         moved = False
         for piece in wire.take(self.now):
             moved = True

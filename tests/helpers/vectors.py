@@ -20,7 +20,9 @@ def vectors(group: str) -> Path:
         # Two test workers may unpack at once: each into its own place, the rename decides.
         fresh = Path(tempfile.mkdtemp(prefix="datd-vectors-"))
         with tarfile.open(packed) as archive:
-            archive.extractall(fresh, filter="data")
+            if hasattr(tarfile, "data_filter"):  # Python 3.11.2, as in Debian 12, has none
+                archive.extraction_filter = tarfile.data_filter
+            archive.extractall(fresh)
         try:
             fresh.rename(folder)
         except OSError:

@@ -22,6 +22,9 @@ from datd.feed.store import FeedStore
 from datd.keys import Key
 from datd.storage.base import FeedStorage
 
+# Nodes that are remembered of a peer, about 1 MiB: to forget them costs one longer proof.
+MAX_REMOTE_NODES = 16384
+
 
 class Feed:
     """A feed on its files.
@@ -195,8 +198,21 @@ class Feed:
     def serve(
         self, block: int, digest: int = 0, remote: set[int] | None = None
     ) -> tuple[bytes, Proof]:
-        """A block and its proof for a peer; see `get` and `proof`."""
-        return self.get(block), self.proof(block, digest=digest, remote=remote)
+        """A block and its proof for a peer; see `get` and `proof`.
+
+        Args:
+            block: The block.
+            digest: The `nodes` number of the request.
+            remote: Nodes that a peer has which keeps every hash it is sent, in order; grows with
+                the proof. Without it nothing is assumed beyond the digest.
+        """
+        value = self.get(block)
+        if remote is not None and len(remote) > MAX_REMOTE_NODES:
+            remote.clear()
+        proof = self._tree.proof(block, digest=digest, remote=remote, keeps=remote is not None)
+        if proof is None:
+            raise BlockMissing(self.discovery_key, block)
+        return value, proof
 
     def block_offset(self, block: int) -> int:
         """Byte at which a block starts.

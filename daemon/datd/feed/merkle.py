@@ -260,6 +260,7 @@ class MerkleTree:
         digest: int = 0,
         hash_only: bool = False,
         remote: set[int] | None = None,
+        keeps: bool = False,
     ) -> Proof | None:
         """Prove a block to somebody who knows what `digest` says.
 
@@ -268,6 +269,8 @@ class MerkleTree:
             digest: The `nodes` number of the request.
             hash_only: The leaf is sent instead of the value.
             remote: Nodes the other side is known to have; what the digest tells is added to it.
+            keeps: Whether the other side takes answers in order and keeps every hash: then what
+                this proof gives it is added to `remote`, too.
 
         Returns:
             The proof, or None when the nodes or the signature for one are not here.
@@ -289,16 +292,25 @@ class MerkleTree:
         if digest:
             self._read_digest(NodeIndex(2 * block), digest, theirs)
         node, step = 2 * block, 2
+        climbed: list[int] = []
+        proof: Proof | None = None
         while node not in theirs:
+            climbed.append(node)
             index = node ^ step
             sibling = self.get(index)
             if sibling is None:
-                return self._signed_proof(block, NodeIndex(node), nodes, theirs)
+                proof = self._signed_proof(NodeIndex(node), nodes, theirs)
+                if proof is None:
+                    return self._proof_of_other_length(block, nodes)
+                break
             if index not in theirs:
                 nodes.append(sibling)
             node = node & ~step | step >> 1
             step <<= 1
-        return Proof(nodes)
+        proof = proof or Proof(nodes)
+        if keeps:
+            theirs.update(climbed, [known.index for known in proof.nodes])
+        return proof
 
     def _proof_up_to_ancestor(self, block: int, digest: int) -> list[Node] | None:
         """The siblings that a digest lacks below the ancestor it names; None if one is not here.
@@ -319,17 +331,15 @@ class MerkleTree:
             digest >>= 1
         return nodes if self.has(node) else None
 
-    def _signed_proof(
-        self, block: int, top: NodeIndex, nodes: list[Node], theirs: set[int]
-    ) -> Proof | None:
+    def _signed_proof(self, top: NodeIndex, nodes: list[Node], theirs: set[int]) -> Proof | None:
         """Finish a proof that went up to a root of what is known: other roots and signature."""
         length = self.extent(top)
         signature = self.signature_of(length)
         roots = self.roots(length)
         if roots is None or (signature is None and not self.static):
-            return self._proof_of_other_length(block, nodes)
-        nodes += [root for root in roots if root.index != top and root.index not in theirs]
-        return Proof(nodes, signature)
+            return None
+        others = [root for root in roots if root.index != top and root.index not in theirs]
+        return Proof(nodes + others, signature)
 
     def _proof_of_other_length(self, block: int, nodes: list[Node]) -> Proof | None:
         length = self.signed_length(block)

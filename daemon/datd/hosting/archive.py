@@ -226,7 +226,7 @@ class HostedArchive:
         now = self._services.clock()
         self.traffic.downloaded.add(stored.size, now)
         self._services.traffic.downloaded.add(stored.size, now)
-        live.stored(stored.indexes)
+        live.stored(stored.here)
         if live is opened.metadata:
             self.record.updated_at = self._services.wall_clock()
             if opened.content is None and live.feed.has(0):

@@ -40,14 +40,14 @@ class Stored(NamedTuple):
     """What came of a batch of blocks.
 
     Attributes:
-        indexes: Blocks that are new here.
-        size: Bytes of their values.
+        here: Blocks of the batch that are here now, those that were before included.
+        size: Bytes of the new ones.
         present_bytes: Bytes of all blocks held.
         digests: What is held above each of the blocks to ask for next.
         error: Why the batch was cut short, if it was.
     """
 
-    indexes: list[int]
+    here: list[int]
     size: int
     present_bytes: int
     digests: list[int]
@@ -178,10 +178,21 @@ class OpenArchive:
         return await self.lane.run(_digests, live.feed, ask)
 
     async def serve(
-        self, live: LiveFeed, channel: int, requests: Sequence[messages.Request]
+        self,
+        live: LiveFeed,
+        channel: int,
+        requests: Sequence[messages.Request],
+        remote_nodes: set[int] | None,
     ) -> Served:
-        """Read, prove and encode the answers to some requests, in one hop."""
-        served = await self.lane.run(_serve, live.feed, channel, requests)
+        """Read, prove and encode the answers to some requests, in one hop.
+
+        Args:
+            live: The feed.
+            channel: Its number on the connection.
+            requests: What the peer wants.
+            remote_nodes: What a peer has that keeps every hash; only the lane touches it.
+        """
+        served = await self.lane.run(_serve, live.feed, channel, requests, remote_nodes)
         self._report_damage(live)
         return served
 
@@ -280,14 +291,22 @@ def _store(feed: Feed, blocks: Sequence[messages.Data], ask: Sequence[int]) -> S
         indexes = raised.stored
     new = set(indexes)
     size = sum(len(data.value or b"") for data in blocks if data.index in new)
-    return Stored(indexes, size, feed.present_bytes, _digests(feed, ask), error)
+    # A connection may have been cut off after its last batch was stored, and before anybody heard
+    # of it: then a block comes again, and is here already.
+    here = [data.index for data in blocks if data.index in new or feed.has(data.index)]
+    return Stored(here, size, feed.present_bytes, _digests(feed, ask), error)
 
 
 def _digests(feed: Feed, ask: Sequence[int]) -> list[int]:
     return [feed.digest(index) for index in ask]
 
 
-def _serve(feed: Feed, channel: int, requests: Sequence[messages.Request]) -> Served:
+def _serve(
+    feed: Feed,
+    channel: int,
+    requests: Sequence[messages.Request],
+    remote_nodes: set[int] | None,
+) -> Served:
     served = Served()
     frames: list[bytes] = []
     for request in requests:
@@ -300,7 +319,7 @@ def _serve(feed: Feed, channel: int, requests: Sequence[messages.Request]) -> Se
             if request.hash:
                 value, proof = None, feed.proof(index, digest=digest, hash_only=True)
             else:
-                value, proof = feed.serve(index, digest)
+                value, proof = feed.serve(index, digest, remote_nodes)
         except BlockMissing:
             served.lost.append(index)
             continue

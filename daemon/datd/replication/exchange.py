@@ -62,6 +62,7 @@ class FeedExchange:
         remote_uploading: What the peer last said of itself; True until it says otherwise.
         remote_downloading: Likewise.
         ack: Whether the peer wants a receipt for each block.
+        keeps_hashes: Whether the peer counts on every hash it sent us being kept.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class FeedExchange:
         self._picker = picker
         self._download = download
         self.ack = ack
+        self.keeps_hashes = False
         self._started = False
         self._announcements = Announcements(picker, now)
         self._queue = RequestQueue()
@@ -284,7 +286,8 @@ class FeedExchange:
             self.remote.trusted = True
             self._picker.announced(self.remote)
         if index in self._picker.have or index in self._arrived:
-            return []
+            # The block is here, yet later proofs of this peer may build on this one's hashes.
+            return [Store(data)] if self.keeps_hashes else []
         self._picker.arrived(self.remote, index, len(data.value))
         self._arrived.add(index)
         return [Store(data)]

@@ -225,15 +225,17 @@ class Session:
             raise ValueError("no feed is open")
         self._outgoing += frames
 
-    def data_to_send(self) -> bytes:
+    def data_to_send(self) -> bytes | bytearray:
         """Hand out, encrypted, all that was queued; it must be sent in the order of these calls."""
         if self._encryption is None or not (self._outgoing or self._plain):
             return b""
-        encrypted = self._encryption.xor(self._outgoing)
-        self._outgoing = bytearray()
-        plain, self._plain = self._plain, b""
+        outgoing, self._outgoing = self._outgoing, bytearray()
+        self._encryption.apply(outgoing)
         self._liveness.sent()
-        return plain + encrypted
+        if not self._plain:
+            return outgoing
+        plain, self._plain = self._plain, b""
+        return plain + outgoing
 
     def next_timer(self) -> float | None:
         """When to call `handle_timer`, or None."""

@@ -1,0 +1,1 @@
+"""Throughput of datd beside the original programs, on this machine: `./dev bench`."""

@@ -1,0 +1,123 @@
+"""Fetches the same archive between all pairs of original and datd, over TCP on loopback.
+
+Each process has its archive on disk in the same layout. Rounds are interleaved, so that a busy
+moment of the machine hits all pairs alike; the table shows medians. `x original` is the rate beside
+original -> original of the same run.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections import defaultdict
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.benchmarks.datd_side import DatdSide
+from tests.benchmarks.original_side import OriginalSide
+from tests.benchmarks.report import Load, Measurement, machine, row, table
+from tests.benchmarks.side import Side, peak_memory, processor_seconds
+from tests.lab.install import Reference
+
+Runs = dict[tuple[str, str], list[Measurement]]
+
+
+def options() -> argparse.Namespace:
+    """What the command line asks for."""
+    parser = argparse.ArgumentParser(prog="./dev bench --", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="fetches of each pair (3)")
+    parser.add_argument("--large", type=float, default=200, help="MB in blocks of 64 KiB (200)")
+    parser.add_argument("--small", type=float, default=4, help="MB in blocks of 100 B (4)")
+    parser.add_argument("--only", choices=["original", "datd"], help="one pair: both sides this")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
+    return parser.parse_args()
+
+
+def fetch_once(
+    seeder: Side, reader: Side, store: Path, made: dict[str, int], folder: Path
+) -> Measurement:
+    """One archive from one side to the other, through new processes and new folders."""
+    served, got = folder / "s", folder / "f"
+    served.mkdir()
+    got.mkdir()
+    with seeder.serve(store, served) as source, reader.reader(source, got) as ready:
+        seed_cpu, fetch_cpu = processor_seconds(source.pid), processor_seconds(ready.pid)
+        seconds = ready.fetch()
+        return Measurement(
+            seconds,
+            made["bytes"],
+            made["blocks"],
+            processor_seconds(source.pid) - seed_cpu,
+            processor_seconds(ready.pid) - fetch_cpu,
+            peak_memory(ready.pid),
+        )
+
+
+def measure(load: Load, sides: list[Side], original: OriginalSide, rounds: int) -> Runs:
+    """All pairs, interleaved, so many rounds."""
+    runs: Runs = defaultdict(list)
+    with tempfile.TemporaryDirectory(prefix="datd-bench-") as name:
+        top = Path(name)
+        source = top / "source"
+        source.mkdir()
+        (source / "file").write_bytes(os.urandom(load.size))
+        made = original.make(source, top / "store", load.block_size)
+        for number, (seeder, reader) in itertools.product(
+            range(rounds), itertools.product(sides, repeat=2)
+        ):
+            folder = top / "run"
+            folder.mkdir()
+            done = fetch_once(seeder, reader, top / "store", made, folder)
+            shutil.rmtree(folder)
+            runs[seeder.name, reader.name].append(done)
+            pair = f"{seeder.name} -> {reader.name}"
+            sys.stderr.write(f"  round {number + 1}: {pair}: {done.rate / 1e6:.1f} MB/s\n")
+    return runs
+
+
+def show(load: Load, runs: Runs) -> None:
+    """Print the table of one load."""
+    baseline = runs.get(("original", "original"), [])
+    rows = [row(f"{seeder} -> {reader}", done, baseline) for (seeder, reader), done in runs.items()]
+    sys.stdout.write(f"\n{table(load.title, rows)}\n")
+
+
+def main() -> int:
+    """Measure, print, write."""
+    asked = options()
+    # Ended from outside, the processes of a run end too and its folders go.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    found = Reference.load()
+    if found is None:
+        sys.stderr.write("bench: the original programs are not here: ./dev bench brings them\n")
+        return 1
+    original = OriginalSide(found.baseline or found.node)
+    sides: list[Side] = [original, DatdSide()]
+    if asked.only:
+        sides = [side for side in sides if side.name == asked.only]
+    sys.stdout.write(f"machine   {machine()}\n")
+    for side in sides:
+        sys.stdout.write(f"{side.name:<10}{side.describe()}\n")
+    if found.baseline is None:
+        sys.stdout.write(f"no native baseline: {found.baseline_missing}\n")
+    loads = [Load(65536, int(asked.large * 1e6)), Load(100, int(asked.small * 1e6))]
+    kept = []
+    for load in loads:
+        if not load.size:
+            continue
+        runs = measure(load, sides, original, asked.rounds)
+        show(load, runs)
+        for (seeder, reader), done in runs.items():
+            pair = {"seeder": seeder, "reader": reader, "block_size": load.block_size}
+            kept += [{**pair, **asdict(run)} for run in done]
+    if asked.json:
+        asked.json.write_text(json.dumps(kept, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""Runs real daemons for tests: a process of its own, on loopback or inside a lab host."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# Five times what a loaded machine of two cores was seen to need (decision 29).
+START_SECONDS = 30
+VERB_SECONDS = 120
+
+
+@dataclass
+class RunningDaemon:
+    """A daemon, its folder, and `datctl` pointed at it."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    peer_port: int
+    api: str
+    prefix: Sequence[str] = ()
+    log: list[str] = field(default_factory=list)
+
+    @property
+    def archives(self) -> Path:
+        return self.folder / "archives"
+
+    @property
+    def token(self) -> str:
+        return (self.folder / "api.token").read_text().strip()
+
+    def datctl(
+        self, *arguments: str, check: int | None = 0, timeout: float = VERB_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a verb; its exit status must be `check` unless that is None."""
+        done = subprocess.run(
+            [*self.prefix, sys.executable, "-m", "datctl", *arguments],
+            env={**os.environ, "DATD_API": self.api, "DATD_TOKEN": self.token, "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+        if check is not None:
+            assert done.returncode == check, (
+                f"datctl {' '.join(arguments)} gave {done.returncode}, not {check}:\n"
+                f"{done.stdout}{done.stderr}\n" + "\n".join(self.log[-30:])
+            )
+        return done
+
+    def ask(self, *arguments: str) -> Any:
+        """The `--json` answer of a verb."""
+        return json.loads(self.datctl(*arguments, "--json").stdout)
+
+    def kill(self) -> None:
+        """As a power cut would end it."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        """Ask it to end; gives the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+@contextmanager
+def running_daemon(
+    folder: Path,
+    *arguments: str,
+    prefix: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    peer_port: int = 0,
+    mdns: bool = False,
+) -> Iterator[RunningDaemon]:
+    """A daemon for the time of a `with`, ready to be asked.
+
+    Args:
+        folder: Its data folder; kept afterwards.
+        arguments: Further ones for `datd`.
+        prefix: A command that runs it elsewhere, such as inside a network namespace.
+        environment: Variables beside the usual ones.
+        peer_port: TCP port for peers; 0 for any.
+        mdns: Whether to look for peers by multicast.
+    """
+    process = subprocess.Popen(
+        [
+            *prefix,
+            sys.executable,
+            "-m",
+            "datd",
+            *("--data-dir", str(folder), "--port", str(peer_port), "--api-port", "0"),
+            *([] if mdns else ["--no-mdns"]),
+            *("--log-format", "json"),
+            *arguments,
+        ],
+        env={**_clean_environment(), **(environment or {})},
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    log: list[str] = []
+    ready = threading.Event()
+    reader = threading.Thread(target=_follow, args=(process, log, ready), daemon=True)
+    reader.start()
+    try:
+        if not ready.wait(START_SECONDS) or process.poll() is not None:
+            raise AssertionError("datd did not start:\n" + "\n".join(log))
+        told = {key: value for line in log for key, value in _told(line)}
+        yield RunningDaemon(process, folder, int(told["port"]), told["api"], prefix=prefix, log=log)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
+        reader.join(10)
+
+
+def _clean_environment() -> dict[str, str]:
+    # A daemon of the machine's user must not be touched by tests.
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("DATD_") and name not in ("XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY")
+    }
+
+
+def _follow(process: "subprocess.Popen[str]", log: list[str], ready: threading.Event) -> None:
+    assert process.stderr is not None
+    with process.stderr as lines:
+        for line in lines:
+            log.append(line.rstrip())
+            if "next: datctl" in line:
+                ready.set()
+    ready.set()
+
+
+def _told(line: str) -> Iterator[tuple[str, str]]:
+    try:
+        message = json.loads(line)["message"]
+    except (ValueError, KeyError):
+        return
+    if message.startswith("peers: TCP port "):
+        yield "port", message.rsplit(" ", 1)[1]
+    elif message.startswith("API: "):
+        yield "api", message.removeprefix("API: ").split(" ")[0]
+
+
+async def eventually(condition, *, seconds: float = 20.0, what: str = "it") -> Any:
+    """Ask again until a condition gives something true; a generous deadline (decision 29)."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found = condition()
+            if asyncio.iscoroutine(found):
+                found = await found
+            if found:
+                return found
+            await asyncio.sleep(0.02)

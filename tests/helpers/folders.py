@@ -1,0 +1,38 @@
+"""Folders to share, and how to see that a copy is the same."""
+
+import hashlib
+import random
+from pathlib import Path
+
+
+def make_varied_folder(folder: Path, *, small_files: int = 1000) -> None:
+    """Nested folders, Unicode names, an empty file, ten files of 1 B to 5 MB, many small ones."""
+    rng = random.Random(20)
+    sizes = (1, 100, 65_535, 65_536, 65_537, 131_072, 300_000, 1_000_000, 2_500_000, 5_000_000)
+    names = ("a", "b.bin", "c", "d", "e", "Ünïcödé.txt", "日本語.txt", "emoji 🦊", "h", "big.bin")
+    for name, size in zip(names, sizes, strict=True):
+        write(folder / "data" / name, rng.randbytes(size))
+    write(folder / "empty", b"")
+    write(folder / "a/b/c/d/deep.txt", b"deep\n")
+    write(folder / "名前/文字/x.txt", "字\n".encode())
+    for number in range(small_files):
+        content = f"small file {number}\n".encode() * rng.randrange(1, 5)
+        write(folder / "many" / f"{number % 20}" / f"{number}.txt", content)
+
+
+def write(file: Path, data: bytes) -> None:
+    """Write a file and the folders above it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
+
+
+def hashes_in(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file by its name in the archive.
+
+    Files without a byte are left out: the original never makes them in a clone.
+    """
+    return {
+        f"/{file.relative_to(folder)}": hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in folder.rglob("*")
+        if file.is_file() and ".dat" not in file.parts and file.stat().st_size
+    }

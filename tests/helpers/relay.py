@@ -1,0 +1,56 @@
+"""A slow wire: passes a TCP connection on at a given speed, in a thread of its own."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def slow_wire(host: str, port: int, bytes_a_second: int) -> Iterator[int]:
+    """Listen on loopback and pass on to an address. Gives the port."""
+    loop = asyncio.new_event_loop()
+    started: "threading.Event" = threading.Event()
+    ports: list[int] = []
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async def accept(near: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
+            try:
+                far, far_out = await asyncio.open_connection(host, port)
+            except OSError:
+                near_out.close()
+                return
+            await asyncio.gather(
+                _pass_on(near, far_out, None), _pass_on(far, near_out, bytes_a_second)
+            )
+
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        ports.append(server.sockets[0].getsockname()[1])
+        started.set()
+        async with server:
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread.start()
+    assert started.wait(10)
+    try:
+        yield ports[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+
+
+async def _pass_on(
+    source: asyncio.StreamReader, target: asyncio.StreamWriter, bytes_a_second: int | None
+) -> None:
+    try:
+        while data := await source.read(16384):
+            target.write(data)
+            await target.drain()
+            if bytes_a_second is not None:
+                await asyncio.sleep(len(data) / bytes_a_second)
+    except ConnectionError:
+        pass
+    finally:
+        target.close()

@@ -1,0 +1,143 @@
+"""The lab keeps its promises: who reaches whom, what is lost, and that nothing stays behind."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.helpers.lab import Lab, needs_lab
+from tests.lab.netlab import STATE, collect_garbage, namespaces
+
+pytestmark = [pytest.mark.network, pytest.mark.xdist_group("netlab")]
+
+ECHO = """
+import socket, struct, sys
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("", 7777))
+if sys.argv[1:]:
+    group = socket.inet_aton(sys.argv[1]) + socket.inet_aton("0.0.0.0")
+    udp.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+print("ready", flush=True)
+while True:
+    data, source = udp.recvfrom(2000)
+    udp.sendto(data, source)
+"""
+ASK = """
+import socket, sys
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.settimeout(float(sys.argv[3]))
+answers = 0
+for number in range(int(sys.argv[2])):
+    try:
+        udp.sendto(b"%d" % number, (sys.argv[1], 7777))
+        answers += udp.recv(100) == b"%d" % number
+    except OSError:
+        pass
+print(answers)
+"""
+
+
+def echo_at(lab: Lab, host: str, *groups: str) -> None:
+    words = [sys.executable, "-c", ECHO, *groups]
+    process = lab.popen(host, words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.readline() == "ready\n"
+
+
+def answers(lab: Lab, host: str, address: str, *, count: int = 1, patience: float = 0.3) -> int:
+    words = [sys.executable, "-c", ASK, address, str(count), str(patience)]
+    return int(lab.run(host, words, capture_output=True, text=True).stdout)
+
+
+@pytest.fixture(scope="module")
+def lan() -> Iterator[Lab]:
+    needs_lab()
+    with Lab.lan(2) as lab:
+        echo_at(lab, "h1", "224.0.0.251")
+        yield lab
+
+
+def test_hosts_of_a_lan_reach_one_another(lan: Lab):
+    assert answers(lan, "h2", lan.ip("h1"), patience=5) == 1
+
+
+def test_multicast_passes_until_it_is_forbidden(lan: Lab):
+    assert answers(lan, "h2", "224.0.0.251", patience=5) == 1
+    lan.multicast("h2", allowed=False)
+    assert answers(lan, "h2", "224.0.0.251") == 0
+    lan.multicast("h2", allowed=True)
+    assert answers(lan, "h2", "224.0.0.251", patience=5) == 1
+
+
+def test_blocked_datagrams_do_not_arrive(lan: Lab):
+    lan.block("h1", "udp")
+    assert answers(lan, "h2", lan.ip("h1")) == 0
+    lan.block("h1", "udp", on=False)
+    assert answers(lan, "h2", lan.ip("h1"), patience=5) == 1
+
+
+def test_loss_takes_about_the_share_it_was_told(lan: Lab):
+    lan.loss("h1", 50)
+    try:
+        assert 10 < answers(lan, "h2", lan.ip("h1"), count=60, patience=0.05) < 50
+    finally:
+        lan.loss("h1", 0)
+
+
+def test_a_cone_lets_answers_in_and_nothing_else():
+    needs_lab()
+    with Lab.nat("cone", "full") as lab:
+        echo_at(lab, "pub")
+        echo_at(lab, "a")
+        echo_at(lab, "b")
+        assert answers(lab, "a", lab.ip("pub"), patience=5) == 1
+        assert answers(lab, "pub", lab.ip("nata")) == 0
+        assert answers(lab, "pub", lab.ip("natb"), patience=5) == 1
+
+
+def test_a_cable_loses_the_same_packets_each_time():
+    needs_lab(tun=True)
+    counts = []
+    for _ in range(2):
+        with Lab.wire(loss=20) as lab:
+            echo_at(lab, "h1")
+            counts.append(answers(lab, "h2", lab.ip("h1"), count=20, patience=0.2))
+    assert counts[0] == counts[1] < 20
+
+
+def test_nothing_stays_of_a_lab():
+    needs_lab()
+    with Lab.lan(1) as lab:
+        process = lab.popen("h1", ["sleep", "60"])
+    assert process.returncode is not None
+    assert not [name for name in namespaces() if lab.id in name]
+    assert not (STATE / f"{lab.id}.json").exists()
+
+
+def test_a_lab_whose_owner_was_killed_is_collected():
+    needs_lab()
+    code = "import os; from tests.lab.netlab import Lab; Lab.lan(1, 'orphan' + str(os.getpid()))"
+    owner = subprocess.Popen([sys.executable, "-c", f"{code}; os.kill(os.getpid(), 9)"])
+    owner.wait(30)
+    lab_id = f"orphan{owner.pid}"
+    assert (STATE / f"{lab_id}.json").exists()
+    assert lab_id in collect_garbage()
+    assert not [name for name in namespaces() if lab_id in name]
+
+
+@pytest.mark.parametrize("name", ["x" * 21, "a b", "../x", ""])
+def test_a_lab_has_a_plain_name(name: str):
+    if name:
+        with pytest.raises(ValueError, match="lab id"):
+            Lab("lan", name)
+    else:
+        assert Lab("lan", name).id
+
+
+def test_the_command_line_tells_what_it_knows():
+    words = [sys.executable, "-m", "tests.lab", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, env={**os.environ})
+    assert "run lan|nat|wire" in done.stdout
