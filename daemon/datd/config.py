@@ -50,6 +50,16 @@ class ApiSettings(_Section):
     )
 
 
+class StorageSettings(_Section):
+    """How much may be kept. What is here is served in any case; only fetching stops."""
+
+    max_bytes: int | None = Field(default=None, ge=0, description="For all archives together.")
+    max_archive_bytes: int | None = Field(default=None, ge=0, description="For one archive.")
+    keep_free: int | None = Field(
+        default=None, ge=0, description="Left free on the disk (1 GiB or 5 %, the smaller)."
+    )
+
+
 class LogSettings(_Section):
     """What is told on stderr."""
 
@@ -61,7 +71,7 @@ class _Environment(EnvSettingsSource):
     """Reads single settings, never a whole section: `DATD_API` is the client's variable."""
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        sections = {"datd_swarm", "datd_api", "datd_log"}
+        sections = {"datd_swarm", "datd_api", "datd_storage", "datd_log"}
         return {k: v for k, v in super()._load_env_vars().items() if k.lower() not in sections}
 
 
@@ -79,6 +89,7 @@ class Config(BaseSettings):
     )
     swarm: SwarmSettings = Field(default_factory=SwarmSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
+    storage: StorageSettings = Field(default_factory=StorageSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     # What the command line says; `load` makes a class of its own for it.

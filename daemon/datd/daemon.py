@@ -22,6 +22,7 @@ from datd.errors import StorageError
 from datd.hosting.descriptors import MAX_OPEN_FILES, Descriptors
 from datd.hosting.folder import DataFolder
 from datd.hosting.library import Library
+from datd.hosting.room import Room
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
 from datd.http.server import ApiServer
@@ -111,6 +112,13 @@ class Daemon:
             wall_clock=time.time,
             choose=chance.randrange,
             traffic=Traffic(),
+            room=Room(
+                folder.path,
+                clock=loop.time,
+                max_bytes=settings.storage.max_bytes,
+                max_archive_bytes=settings.storage.max_archive_bytes,
+                keep_free=settings.storage.keep_free,
+            ),
             networks=[network.name for network in networks],
         )
         library = Library(services, peer_id=peer_id)

@@ -9,6 +9,7 @@ DatdError
 │       └── ForkError       it proved another history under the same key
 ├── StorageError            a file cannot be read, written or understood: our fault or the disk's
 │   └── ReadOnlyError       the disk takes no writes
+├── NoRoom                  a quota or the floor of free disk space is reached
 ├── NotWritableError        appending needs the secret key
 ├── BlockMissing            a block (or the hashes above it) is not here; ask the network
 ├── ArchiveFormatError      the author of an archive signed something that makes no sense
@@ -85,6 +86,10 @@ class StorageError(DatdError):
 
 class ReadOnlyError(StorageError):
     """The disk takes no writes."""
+
+
+class NoRoom(DatdError):
+    """A quota or the floor of free disk space is reached. The text says which, and what to do."""
 
 
 class NotWritableError(DatdError):

@@ -17,6 +17,7 @@ from datctl.client import Client
 from datd.catalogue import Catalogue
 from datd.hosting.descriptors import Descriptors
 from datd.hosting.library import Library
+from datd.hosting.room import Room
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
 from datd.http.server import ApiServer
@@ -175,6 +176,7 @@ async def running_api(folder: Path, **server: Any) -> AsyncIterator[RunningApi]:
                 wall_clock=time.time,
                 choose=chance.randrange,
                 traffic=Traffic(),
+                room=Room(folder, clock=loop.time, keep_free=0),
                 networks=[],
             ),
             peer_id=peer_id,

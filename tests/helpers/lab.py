@@ -3,7 +3,6 @@
 import functools
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -40,16 +39,3 @@ def needs_lab(*, tun: bool = False) -> None:
         missing(reason)
     if tun and not Path("/dev/net/tun").exists():
         missing("the lab's cable needs /dev/net/tun")
-
-
-def run_datd(*words: str) -> list[str]:
-    """Words that start our daemon with this very Python, inside or outside of a lab."""
-    return [sys.executable, "-m", "datd", *words]
-
-
-def processes_inside(lab: Lab, host: str) -> list[int]:
-    """Pids that run inside a host."""
-    done = subprocess.run(
-        ["ip", "netns", "pids", lab.namespace(host)], capture_output=True, text=True, check=True
-    )
-    return [int(word) for word in done.stdout.split()]

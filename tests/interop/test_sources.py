@@ -41,9 +41,7 @@ def test_each_block_is_asked_of_one_peer_only(reference: Reference, tmp_path: Pa
     reference.make_archive(tmp_path / "source", tmp_path / "store")
     peers = [reference.partial_peer(tmp_path / "store") for _ in range(3)]
     with running_daemon(tmp_path / "datd") as daemon:
-        options = [
-            word for _, event in peers for word in ("--peer", f"127.0.0.1:{event['port']}")
-        ]
+        options = [word for _, event in peers for word in ("--peer", f"127.0.0.1:{event['port']}")]
         daemon.datctl("add", peers[0][1]["key"], *options, "--wait", "120")
     served = [event["block"] for program, _ in peers for event in program.said("uploaded")]
     assert len(served) == len(set(served))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from datd.archive.entries import Stat
 from datd.catalogue import Record
-from datd.errors import StorageError
+from datd.errors import NoRoom, StorageError
 from datd.hosting import census, reading
 from datd.hosting.lane import Lane
 from datd.hosting.live_feed import LiveFeed
@@ -218,6 +218,33 @@ class HostedArchive:
         """A peer is here."""
         self.record.last_peer_at = self._services.wall_clock()
 
+    def may_store(self) -> bool:
+        """Whether there is room for more; if not, nothing more is asked for (T-29)."""
+        opened = self._opened
+        if opened is None or opened.no_room is not None:
+            return False
+        opened.no_room = self._lacking(opened)
+        if opened.no_room is None:
+            return True
+        log.warning("%s fetches nothing more: %s", self.key.discovery_key, opened.no_room)
+        for live in opened.live_feeds:
+            live.picker.want([])
+            live.refuse(NoRoom(opened.no_room))
+        return False
+
+    def look_for_room(self) -> None:
+        """Fetch again if there is room again."""
+        opened = self._opened
+        if opened is not None and opened.no_room is not None and self._lacking(opened) is None:
+            opened.no_room = None
+            census.set_wants(opened, self.record.pinned)
+            for live in opened.live_feeds:
+                live.ask_all()
+
+    def _lacking(self, opened: OpenArchive) -> str | None:
+        held = sum(live.present_bytes for live in opened.live_feeds)
+        return self._services.room.refusal(held)
+
     async def blocks_stored(self, live: LiveFeed, stored: Stored) -> None:
         """Blocks were written: tell everybody, and see whether the archive is complete."""
         opened = self._opened
@@ -226,6 +253,7 @@ class HostedArchive:
         now = self._services.clock()
         self.traffic.downloaded.add(stored.size, now)
         self._services.traffic.downloaded.add(stored.size, now)
+        self._services.room.held += stored.size
         live.stored(stored.here)
         if live is opened.metadata:
             self.record.updated_at = self._services.wall_clock()
@@ -348,7 +376,7 @@ class HostedArchive:
     @property
     def state(self) -> State:
         """One word for people."""
-        if self.error is not None:
+        if self.error is not None or (self._opened is not None and self._opened.no_room):
             return "error"
         if self.paused:
             return "paused"
@@ -375,7 +403,7 @@ class HostedArchive:
             writable=opened is not None and opened.metadata.feed.writable,
             mode="archive",
             state=state,
-            error=self.error or (opened.format_error if opened is not None else None),
+            error=self.error or (opened.no_room or opened.format_error if opened else None),
             version=summary.version,
             files=summary.files,
             size=summary.size,

@@ -5,6 +5,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 
 from datd import __version__
 from datd.catalogue import Record
@@ -46,6 +47,9 @@ class Library:
             archive = self._shelve(HostedArchive(record, self._services))
             if not archive.paused:
                 archive.join()
+        self._count_room()
+        # After a crash the files know more than the catalogue. READY does not wait for that.
+        self._services.spawn(_look_at([a for a in self._archives.values() if a.record.dirty]))
 
     async def keep_tidy(self) -> None:
         """Flush and close what is not used, for ever: the one clock of all archives."""
@@ -67,10 +71,16 @@ class Library:
         for archive in [a for a in self._archives.values() if a.in_use]:
             try:
                 await archive.tidy(close=close)
+                archive.look_for_room()
             except StorageError as error:
                 archive.fail(error)
 
+    def _count_room(self) -> None:
+        summaries = (archive.record.summary for archive in self._archives.values())
+        self._services.room.held = sum(summary.bytes_have for summary in summaries)
+
     async def _save(self) -> None:
+        self._count_room()
         changed = [a for a in self._archives.values() if a.take_changes()]
         if changed:
             await self._services.catalogue.save([a.record for a in changed])
@@ -131,6 +141,8 @@ class Library:
             self._shelve(archive)
             if not paused:
                 archive.join()
+            if record.dirty:
+                self._services.spawn(_look_at([archive]))
             return archive, True
 
     def find(self, reference: str) -> HostedArchive:
@@ -247,3 +259,11 @@ class Library:
             raise ArchiveExists(
                 "this archive is hosted already, with other settings: remove it and add it again"
             )
+
+
+async def _look_at(archives: Sequence[HostedArchive]) -> None:
+    """Open archives one after the other, so that it is known what their files hold."""
+    for archive in archives:
+        with suppress(StorageError):  # the archive's state says why
+            async with archive.opened():
+                pass

@@ -62,6 +62,14 @@ class LiveFeed:
                 self._readers.pop(index, None)
                 self.picker.forget_priority([index])
 
+    def refuse(self, error: Exception) -> None:
+        """Nothing more will come: who waits gets an error."""
+        readers, self._readers = self._readers, {}
+        for waiting in readers.values():
+            for reader in waiting:
+                if not reader.done():
+                    reader.set_exception(error)
+
     def stored(self, indexes: list[int]) -> None:
         """Blocks are here: wake who reads, tell who wants to know."""
         self.picker.stored(indexes, self.feed.length)

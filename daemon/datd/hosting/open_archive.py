@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from bitarray import bitarray
 
 from datd.archive.archive import Archive
-from datd.errors import ArchiveFormatError, BlockMissing, IntegrityError, Timeout
+from datd.errors import ArchiveFormatError, BlockMissing, IntegrityError, NoRoom, Timeout
 from datd.feed.feed import Feed
 from datd.feed.merkle import Proof
 from datd.hosting.lane import Lane
@@ -72,6 +72,7 @@ class OpenArchive:
         content: The feed that block 0 of metadata names; None until that block is here.
         tally: The last count of the files.
         format_error: Why this is no archive but a plain feed, if so.
+        no_room: Why nothing more may be stored, if so.
         archive: Files and folders over both.
         connections: Peers connected just now.
     """
@@ -92,6 +93,7 @@ class OpenArchive:
         self.connections: set[PeerConnection] = set()
         self.format_error: str | None = None
         self.tally: Tally | None = None
+        self.no_room: str | None = None
         self._files = files
         self._choose = choose
         self._before_write = before_write
@@ -205,6 +207,7 @@ class OpenArchive:
 
         Raises:
             Timeout: No peer gave a needed block in time.
+            NoRoom: A block is needed that may not be stored.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
@@ -218,6 +221,8 @@ class OpenArchive:
                         "no peer has told yet where the files of this archive are"
                     ) from None
                 self._report_damage(live)
+                if self.no_room is not None:
+                    raise NoRoom(self.no_room) from None
                 await self._arrival(live, missing, deadline - loop.time())
 
     async def _arrival(self, live: LiveFeed, missing: BlockMissing, wait: float) -> None:

@@ -244,6 +244,9 @@ class PeerConnection:
         if opened is None or archive is None:
             raise AssertionError("blocks before the archive was opened")
         now = self._clock()
+        if not archive.may_store():
+            channel.exchange.not_stored([data.index for data in blocks])
+            return
         ask = channel.exchange.next_requests(now)
         try:
             stored = await opened.store(channel.live, blocks, ask)

@@ -9,6 +9,7 @@ from typing import Any
 
 from datd.catalogue import Catalogue
 from datd.hosting.descriptors import Descriptors
+from datd.hosting.room import Room
 from datd.hosting.stats import Traffic
 from datd.swarm.swarm import Swarm
 
@@ -24,6 +25,7 @@ class Services:
         wall_clock: Seconds since 1970, only for showing to people.
         choose: A random number below its argument.
         traffic: Bytes of blocks over all archives.
+        room: Says whether more may be stored.
         networks: Names of the discovery networks in use.
         port: TCP port for peers, once it is known.
     """
@@ -38,5 +40,6 @@ class Services:
     wall_clock: Callable[[], float]
     choose: Callable[[int], int]
     traffic: Traffic
+    room: Room
     networks: list[str]
     port: int = 0

@@ -19,6 +19,7 @@ from datd.errors import (
     EntryNotFound,
     KeyFormatError,
     NotWritableError,
+    NoRoom,
     ReadOnlyError,
     StorageError,
     Timeout,
@@ -191,6 +192,8 @@ def _kind_of(error: DatdError) -> str:
             return "no_peers"
         case NotWritableError():
             return "forbidden"
+        case NoRoom():
+            return "disk_full"
         case ReadOnlyError():
             return "read_only"
         case StorageError():

@@ -1,0 +1,82 @@
+"""Whether there is room for more blocks: quotas, and the floor of free disk space (T-29, L-26)."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+# L-26: datd stops before the disk is full, since others of the host need some of it, too: the
+# smaller of these two is left free.
+KEEP_FREE_BYTES = 2**30
+KEEP_FREE_SHARE = 0.05
+# Asking the system for each batch would cost more than the batch; a gigabit brings 250 MB in two
+# seconds, a quarter of the floor.
+LOOK_EVERY = 2.0
+
+
+class Room:
+    """Counts what all archives hold, and says when it is enough.
+
+    Attributes:
+        held: Bytes of blocks that all archives hold.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Callable[[], float],
+        max_bytes: int | None = None,
+        max_archive_bytes: int | None = None,
+        keep_free: int | None = None,
+    ) -> None:
+        """Nothing is looked at yet.
+
+        Args:
+            folder: On the disk that archives lie on.
+            clock: Seconds.
+            max_bytes: What all archives may hold; None: no limit.
+            max_archive_bytes: What one archive may hold; None: no limit.
+            keep_free: Bytes to leave free on the disk; None: the smaller of 1 GiB and 5 %.
+        """
+        self.held = 0
+        self._folder = folder
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._max_archive_bytes = max_archive_bytes
+        self._keep_free = keep_free
+        self._looked_at = float("-inf")
+        self._lacking: str | None = None
+
+    def refusal(self, archive_bytes: int) -> str | None:
+        """Why an archive that holds so many bytes may not take more; None if it may."""
+        if self._max_archive_bytes is not None and archive_bytes >= self._max_archive_bytes:
+            return (
+                f"it has reached the limit of {self._max_archive_bytes} bytes for one archive: "
+                "raise storage.max_archive_bytes, or remove it"
+            )
+        if self._max_bytes is not None and self.held >= self._max_bytes:
+            return (
+                f"all archives together have reached the limit of {self._max_bytes} bytes: "
+                "raise storage.max_bytes, or remove some"
+            )
+        now = self._clock()
+        if now - self._looked_at >= LOOK_EVERY:
+            self._looked_at = now
+            self._lacking = self._look()
+        return self._lacking
+
+    def _look(self) -> str | None:
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError:
+            return None  # whoever writes there will learn why, and say so
+        free = disk.f_bavail * disk.f_frsize
+        floor = self._keep_free
+        if floor is None:
+            floor = min(KEEP_FREE_BYTES, int(disk.f_blocks * disk.f_frsize * KEEP_FREE_SHARE))
+        if free >= floor:
+            return None
+        return (
+            f"only {free} bytes are free on the disk of {self._folder}, and {floor} are kept free: "
+            "make room, or lower storage.keep_free"
+        )

@@ -1,0 +1,48 @@
+import os
+from pathlib import Path
+
+from datd.hosting.room import LOOK_EVERY, Room
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_t29_one_archive_may_not_grow_beyond_its_limit(tmp_path):
+    room = Room(tmp_path, clock=Clock(), max_archive_bytes=1000, keep_free=0)
+    assert room.refusal(999) is None
+    assert "storage.max_archive_bytes" in (room.refusal(1000) or "")
+
+
+def test_t29_nor_all_of_them_together(tmp_path):
+    room = Room(tmp_path, clock=Clock(), max_bytes=1000, keep_free=0)
+    room.held = 999
+    assert room.refusal(5000) is None
+    room.held = 1000
+    assert "storage.max_bytes" in (room.refusal(0) or "")
+
+
+def test_l26_some_of_the_disk_is_left_to_others(tmp_path):
+    disk = os.statvfs(tmp_path)
+    free = disk.f_bavail * disk.f_frsize
+    clock = Clock()
+    refusal = Room(tmp_path, clock=clock, keep_free=free * 2).refusal(0)
+    assert refusal is not None
+    assert str(tmp_path) in refusal
+    assert Room(tmp_path, clock=clock, keep_free=free // 2).refusal(0) is None
+
+
+def test_the_system_is_not_asked_for_each_batch(tmp_path):
+    clock = Clock()
+    folder = tmp_path / "comes later"
+    room = Room(folder, clock=clock, keep_free=2**62)
+    assert room.refusal(0) is None  # a folder that is not there yet takes no room
+    folder.mkdir()
+    assert room.refusal(0) is None
+    clock.now = LOOK_EVERY
+    assert room.refusal(0) is not None
+    Path(folder).rmdir()
+    assert room.refusal(0) is not None
