@@ -50,14 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory(settings)) as runner:
             runner.run(Daemon(settings).run(on_reload=reload))
-    except BaseExceptionGroup as group:
-        return _failed(group.exceptions[0])
-    except (DatdError, OSError) as error:
+    except (BaseExceptionGroup, DatdError, OSError) as error:
         return _failed(error)
     return 0
 
 
 def _failed(error: BaseException) -> int:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     if isinstance(error, ConfigError):
         return _fail(error, EXIT_CONFIG)
     if isinstance(error, DatdError | OSError):
@@ -66,7 +66,9 @@ def _failed(error: BaseException) -> int:
 
 
 def _fail(error: Exception, status: int) -> int:
-    sys.stderr.write(f"datd: {error}\n")
+    # The number of an error says nothing to people.
+    reason = error.strerror if isinstance(error, OSError) and not error.filename else None
+    sys.stderr.write(f"datd: {reason or error}\n")
     return status
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -15,6 +16,7 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from datd.errors import ConfigError
@@ -74,6 +76,17 @@ class _Environment(EnvSettingsSource):
         sections = {"datd_swarm", "datd_api", "datd_storage", "datd_log"}
         return {k: v for k, v in super()._load_env_vars().items() if k.lower() not in sections}
 
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """A list is written with commas, as people expect, or as in JSON."""
+        if not str(value).lstrip().startswith(("[", "{")):
+            return [part.strip() for part in str(value).split(",") if part.strip()]
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError as error:
+            raise ConfigError(
+                f"{field_name} = {value!r} in the environment is no list: {error}"
+            ) from None
+
 
 class Config(BaseSettings):
     """All settings. Each can also be given as `DATD_SECTION__NAME` in the environment."""
@@ -85,7 +98,7 @@ class Config(BaseSettings):
     data_dir: Path | None = Field(default=None, description="Where everything is kept.")
     event_loop: Literal["auto", "asyncio", "uvloop"] = "auto"
     api_token: SecretStr | None = Field(
-        None, description="Token of the API, instead of a made one."
+        None, min_length=1, description="Token of the API, instead of a made one."
     )
     swarm: SwarmSettings = Field(default_factory=SwarmSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
@@ -135,6 +148,8 @@ def load(path: Path | None, overrides: Mapping[str, Any]) -> Config:
         return cast(Config, chosen(**values))
     except ValidationError as error:
         raise ConfigError(_explain(error, file, text)) from None
+    except SettingsError as error:
+        raise ConfigError(str(error)) from None
 
 
 def data_folder(config: Config) -> Path:
@@ -174,7 +189,8 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"{file} cannot be read: {reason}") from None
 
 
 def _given(overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,7 +203,8 @@ def _explain(error: ValidationError, file: Path | None, text: str) -> str:
     first = error.errors()[0]
     names = [str(part) for part in first["loc"]]
     line = _line_of(names, text)
-    variable = "DATD_" + "__".join(names).upper()
+    # A number is a place in a list, which one variable holds as a whole.
+    variable = "DATD_" + "__".join(part for part in first["loc"] if isinstance(part, str)).upper()
     if variable in os.environ:
         where = f"${variable}"
     elif line is not None:

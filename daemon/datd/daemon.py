@@ -125,7 +125,7 @@ class Daemon:
         token = settings.api_token.get_secret_value() if settings.api_token else folder.token()
         api = ApiServer(library, token=token, hosts=settings.api.hosts)
         try:
-            services.port = await swarm.start(settings.swarm.host, settings.swarm.port)
+            services.port = await self._listen(swarm)
             await library.start(records)
             api_port = await api.start(
                 settings.api.host,
@@ -133,16 +133,31 @@ class Daemon:
                 config.socket_path(settings),
                 allow_public=settings.api.allow_public,
             )
-            self._greet(folder, services.port, f"http://{settings.api.host}:{api_port}")
+            self._greet(folder, services.port, api_port)
             yield library
         finally:
-            async with asyncio.timeout(STOP_SECONDS):
-                await api.close()
-                await swarm.close()
-                await library.close()
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await api.close()
+                    await swarm.close()
+                    await library.close()
+            except TimeoutError:
+                # Whatever is not on the disk yet is marked so, and looked over at the next start.
+                log.error("not everything ended within %g s", STOP_SECONDS)
             await catalogue.close()
             executor.shutdown()
             pool.close()
+
+    async def _listen(self, swarm: Swarm) -> int:
+        wanted = self._settings.swarm
+        try:
+            port = await swarm.start(wanted.host, wanted.port)
+        except OSError as error:
+            reason = f"{wanted.host} ({error.strerror or error})"
+            raise StorageError(f"cannot listen for peers on {reason}: see swarm.host") from error
+        if wanted.port not in (0, port):
+            log.warning("TCP port %d is taken: peers reach us at %d", wanted.port, port)
+        return port
 
     def _handle_signals(self, on_reload: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -165,10 +180,11 @@ class Daemon:
         on_reload()
         sdnotify.notify("READY=1")
 
-    def _greet(self, folder: DataFolder, port: int, api: str) -> None:
+    def _greet(self, folder: DataFolder, port: int, api_port: int) -> None:
         log.info("datd %s keeps its data in %s", __version__, folder.path)
         log.info("peers: TCP port %d", port)
-        socket = config.socket_path(self._settings)
+        host, socket = self._settings.api.host, config.socket_path(self._settings)
+        api = f"http://[{host}]:{api_port}" if ":" in host else f"http://{host}:{api_port}"
         log.info("API: %s%s", api, f" and {socket}" if socket else "")
         log.info("next: datctl add LINK, datctl list, datctl --help")
 

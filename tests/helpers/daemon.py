@@ -1,17 +1,23 @@
 """Runs real daemons for tests: a process of its own, on loopback or inside a lab host."""
 
 import asyncio
+import contextlib
+import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
 
 # Five times what a loaded machine of two cores was seen to need (decision 29).
 START_SECONDS = 30
@@ -59,6 +65,58 @@ class RunningDaemon:
     def ask(self, *arguments: str) -> Any:
         """The `--json` answer of a verb."""
         return json.loads(self.datctl(*arguments, "--json").stdout)
+
+    def request(self, method: str, path: str, body: object = None) -> Any:
+        """One request to the API, without the start of a program; the decoded answer."""
+        connection = http.client.HTTPConnection(urlsplit(self.api).netloc, timeout=30)
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        try:
+            data = None if body is None else json.dumps(body)
+            connection.request(method, f"/api/v1{path}", data, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        assert answer.status < 400, f"{method} {path}: {answer.status} {text.decode()}"
+        return json.loads(text) if text else None
+
+    def archive(self, key: str) -> Any:
+        """One archive, as the API shows it."""
+        return self.request("GET", f"/archives/{key}")
+
+    def wait_until(
+        self, condition: Callable[[], T], what: str, *, seconds: float = START_SECONDS
+    ) -> T:
+        """Ask again until something is true, and give it; generous (decision 29)."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = condition()
+            if found:
+                return found
+            assert self.process.poll() is None, "datd ended:\n" + "\n".join(self.log[-30:])
+            assert time.monotonic() < deadline, f"not {what}:\n" + "\n".join(self.log[-30:])
+            time.sleep(0.02)
+
+    @property
+    def messages(self) -> list[str]:
+        """What the log says, without time and level."""
+        return [json.loads(line)["message"] for line in self.log]
+
+    @property
+    def open_files(self) -> list[str]:
+        """What its descriptors lead to."""
+        return _links(Path(f"/proc/{self.process.pid}/fd"))
+
+    @property
+    def threads(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/task").iterdir()))
+
+    @property
+    def memory(self) -> int:
+        """Resident bytes."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) * 1024
 
     def kill(self) -> None:
         """As a power cut would end it."""
@@ -124,6 +182,28 @@ def running_daemon(
                 process.kill()
                 process.wait(10)
         reader.join(10)
+
+
+def run_datd(
+    *arguments: object, environment: Mapping[str, str] | None = None, timeout: float = START_SECONDS
+) -> subprocess.CompletedProcess[str]:
+    """A daemon that is expected to end by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "datd", *map(str, arguments)],
+        env={**_clean_environment(), **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def _links(folder: Path) -> list[str]:
+    found = []
+    for link in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(link))
+    return found
 
 
 def _clean_environment() -> dict[str, str]:

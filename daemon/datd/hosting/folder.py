@@ -9,6 +9,8 @@ from types import TracebackType
 from datd.errors import StorageError
 from datd.storage.disk import replace_file
 
+_MAKE_ANEW = "remove it, and the next start makes a new one"
+
 
 class DataFolder:
     """One daemon's folder, held by a lock for as long as it runs (D-8).
@@ -29,9 +31,11 @@ class DataFolder:
             raise StorageError(f"{self.path} cannot be used: {error.strerror}") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             holder = os.pread(self._lock, 32, 0).decode(errors="replace").strip()
             os.close(self._lock)
+            if not isinstance(error, BlockingIOError):  # a network disk without locks
+                raise StorageError(f"{self.path} cannot be locked: {error.strerror}") from None
             raise StorageError(
                 f"{self.path} is in use by process {holder or 'unknown'}: "
                 "stop that daemon, or give this one another --data-dir"
@@ -62,19 +66,23 @@ class DataFolder:
         """The token of the API, made at the first call and kept in `api.token` (mode 0600).
 
         Raises:
-            StorageError: The file is readable by others, or cannot be read or written.
+            StorageError: The file is empty, readable by others, or cannot be read or written.
         """
         file = self.path / "api.token"
         try:
             status = file.stat()
+            token = file.read_text(encoding="ascii").strip()
         except FileNotFoundError:
             token = secrets.token_hex(32)
             replace_file(file, f"{token}\n".encode(), mode=0o600)
             return token
+        except OSError as error:
+            raise StorageError(f"{file} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise StorageError(f"{file} holds no token: {_MAKE_ANEW}") from None
         # T-50: what others could read is not used.
         if status.st_mode & 0o077:
             raise StorageError(f"{file} can be read by others: chmod 600 {file}")
-        try:
-            return file.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise StorageError(f"{file} cannot be read: {error}") from None
+        if not token:
+            raise StorageError(f"{file} is empty: {_MAKE_ANEW}")
+        return token

@@ -11,6 +11,7 @@ from datd import __version__
 from datd.catalogue import Record
 from datd.errors import ArchiveExists, KeyFormatError, StorageError, UnknownArchive
 from datd.hosting.archive import HostedArchive
+from datd.hosting.buffers import Unfinished
 from datd.hosting.peer import PeerConnection
 from datd.hosting.services import Services
 from datd.hosting.views import DaemonView, PeerView
@@ -38,6 +39,7 @@ class Library:
         self._by_discovery: dict[bytes, HostedArchive] = {}
         self._started_at = services.wall_clock()
         self._adding = asyncio.Lock()
+        self._unfinished: Unfinished[Connection] = Unfinished()
 
     # ---- life
 
@@ -191,6 +193,7 @@ class Library:
             peer_id=self._peer_id,
             find=self._find_for_peer,
             clock=self._services.clock,
+            unfinished=self._unfinished,
         )
         await peer.run()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from datd.errors import ProtocolError, StorageError
 from datd.hosting.archive import HostedArchive
+from datd.hosting.buffers import Unfinished
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive, Served, Stored
 from datd.hosting.stats import Traffic
@@ -59,6 +60,7 @@ class PeerConnection:
         peer_id: bytes,
         find: Callable[[bytes], HostedArchive],
         clock: Callable[[], float],
+        unfinished: Unfinished[Connection],
     ) -> None:
         self.connection = connection
         self.archive: HostedArchive | None = None
@@ -66,6 +68,7 @@ class PeerConnection:
         self.connected_at = clock()
         self._find = find
         self._clock = clock
+        self._unfinished = unfinished
         self._session = Session(
             nonce=os.urandom(24), peer_id=peer_id, now=clock(), extensions=(KEEPS_HASHES,)
         )
@@ -92,10 +95,15 @@ class PeerConnection:
             StorageError: Our disk is.
             UnknownArchive: The peer asked for something that is not hosted.
         """
-        archive = await self._introduction()
-        if archive is None:
-            return
-        self.archive = archive
+        try:
+            archive = await self._introduction()
+            if archive is not None:
+                self.archive = archive
+                await self._talk_about(archive)
+        finally:
+            self._unfinished.forget(self.connection)
+
+    async def _talk_about(self, archive: HostedArchive) -> None:
         async with archive.opened() as opened:
             self._opened = opened
             opened.connections.add(self)
@@ -140,7 +148,7 @@ class PeerConnection:
                 data = await self.connection.stream.read()
             if not data:
                 return None  # somebody who only looked whether the port is open
-            self._session.receive_data(data, self._clock())
+            self._receive(data)
             for event in self._session.events_received():
                 if isinstance(event, FeedOffered):
                     archive = self._find(event.discovery_key)
@@ -200,11 +208,19 @@ class PeerConnection:
             data = await self.connection.stream.read()
             if not data:
                 break
-            self._session.receive_data(data, self._clock())
+            self._receive(data)
             batches = self._take_events()
             self._wake.set()
         if storing is not None:
             await storing
+
+    def _receive(self, data: bytes | bytearray) -> None:
+        self._session.receive_data(data, self._clock())
+        largest = self._unfinished.report(self.connection, self._session.unfinished)
+        if largest is self.connection:
+            raise ProtocolError("holds a message open while memory is short")
+        if largest is not None:
+            largest.cut()
 
     def _take_events(self) -> dict[_Channel, list[Data]]:
         batches: dict[_Channel, list[Data]] = {}

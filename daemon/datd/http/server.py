@@ -105,8 +105,11 @@ class ApiServer:
             advice = (
                 "choose another api.port" if error.errno == errno.EADDRINUSE else "see api.host"
             )
+            # What asyncio says of it repeats the address.
+            number = error.errno or 0
+            reason = os.strerror(number) if number > 0 else _reason(error)
             raise OSError(
-                error.errno, f"the API cannot listen on {host}:{port} ({_reason(error)}); {advice}"
+                error.errno, f"the API cannot listen on {host}:{port} ({reason}); {advice}"
             ) from error
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])

@@ -142,6 +142,11 @@ class Session:
         """Whether the peer's handshake has come, and ours has gone."""
         return self.state is SessionState.UP
 
+    @property
+    def unfinished(self) -> int:
+        """Bytes held of a frame that is not whole yet."""
+        return self._decoder.pending
+
     def remote_offers(self, discovery_key: bytes) -> bool:
         """Whether the peer has opened a feed."""
         return self._channels.is_offered(discovery_key)
