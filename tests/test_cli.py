@@ -1,6 +1,7 @@
 import json
 import logging
 import socket
+import sqlite3
 import sys
 
 import pytest
@@ -97,14 +98,12 @@ def test_an_address_that_is_not_of_this_host_is_named(tmp_path, capsys):
 
 
 def test_c20_a_catalogue_of_a_newer_datd_is_left_alone(tmp_path, capsys):
-    import sqlite3
-
     file = tmp_path / "catalogue.sqlite3"
     book = sqlite3.connect(file)
-    book.execute("PRAGMA user_version = 99")
+    book.executescript("PRAGMA journal_mode = WAL; PRAGMA user_version = 99;")
     book.close()
     before = file.read_bytes()
-    assert status_of("--data-dir", tmp_path, "--port", 0, "--api-port", 0, "--no-mdns") != 0
+    assert status_of("--data-dir", tmp_path, "--port", 0, "--api-port", 0, "--no-mdns") == 78
     assert "was written by a newer datd" in sentence(capsys)
     assert file.read_bytes() == before
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from datd.errors import StorageError
+from datd.errors import NewerFormat, StorageError
 from datd.keys import Key
 from datd.types import Address
 
@@ -154,7 +154,7 @@ class Catalogue:
     def _migrate(self) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version > len(_MIGRATIONS):
-            raise StorageError(
+            raise NewerFormat(
                 f"{self._path} was written by a newer datd (format {version}, this one knows "
                 f"{len(_MIGRATIONS)}): install that version again"
             )

@@ -12,7 +12,7 @@ from typing import Any
 from datd import __version__, config
 from datd.config import Config
 from datd.daemon import Daemon
-from datd.errors import ConfigError, DatdError
+from datd.errors import ConfigError, DatdError, NewerFormat
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _failed(error: BaseException) -> int:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if isinstance(error, ConfigError):
+    if isinstance(error, ConfigError | NewerFormat):  # C-20
         return _fail(error, EXIT_CONFIG)
     if isinstance(error, DatdError | OSError):
         return _fail(error, EXIT_FAILED)

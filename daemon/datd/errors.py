@@ -8,7 +8,8 @@ DatdError
 │   └── IntegrityError      it sent a block, hash or signature that does not hold
 │       └── ForkError       it proved another history under the same key
 ├── StorageError            a file cannot be read, written or understood: our fault or the disk's
-│   └── ReadOnlyError       the disk takes no writes
+│   ├── ReadOnlyError       the disk takes no writes
+│   └── NewerFormat         a newer datd wrote it
 ├── NoRoom                  a quota or the floor of free disk space is reached
 ├── NotWritableError        appending needs the secret key
 ├── BlockMissing            a block (or the hashes above it) is not here; ask the network
@@ -86,6 +87,10 @@ class StorageError(DatdError):
 
 class ReadOnlyError(StorageError):
     """The disk takes no writes."""
+
+
+class NewerFormat(StorageError):
+    """A newer datd wrote what lies here; this one would only do harm."""
 
 
 class NoRoom(DatdError):
