@@ -9,9 +9,9 @@ from contextlib import contextmanager
 @contextmanager
 def slow_wire(host: str, port: int, bytes_a_second: int) -> Iterator[int]:
     """Listen on loopback and pass on to an address. Gives the port."""
-    loop = asyncio.new_event_loop()
-    started: "threading.Event" = threading.Event()
+    started = threading.Event()
     ports: list[int] = []
+    loops: list[asyncio.AbstractEventLoop] = []
     stop = asyncio.Event()
 
     async def serve() -> None:
@@ -26,18 +26,20 @@ def slow_wire(host: str, port: int, bytes_a_second: int) -> Iterator[int]:
             )
 
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        loops.append(asyncio.get_running_loop())
         ports.append(server.sockets[0].getsockname()[1])
         started.set()
         async with server:
             await stop.wait()
 
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    # `run` ends the connections that are left and closes the loop.
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     assert started.wait(10)
     try:
         yield ports[0]
     finally:
-        loop.call_soon_threadsafe(stop.set)
+        loops[0].call_soon_threadsafe(stop.set)
         thread.join(10)
 
 

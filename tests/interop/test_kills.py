@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.helpers.daemon import RunningDaemon, running_daemon
 from tests.helpers.folders import hashes_in, make_varied_folder
 from tests.helpers.reference import Reference
@@ -26,6 +27,7 @@ def archive_shown(daemon: RunningDaemon, key: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.timeout(900)  # each restart costs most of a second, and there are two hundred
 def test_c2_two_hundred_kills_at_random_moments_lose_nothing(reference: Reference, tmp_path: Path):
     make_varied_folder(tmp_path / "source", small_files=300)
     reference.make_archive(tmp_path / "source", tmp_path / "store")
