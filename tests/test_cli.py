@@ -5,10 +5,10 @@ import sqlite3
 import sys
 
 import pytest
-from tests.helpers.daemon import run_datd
 
 import datd
 from datd import cli
+from tests.helpers.daemon import run_datd
 
 
 @pytest.fixture(autouse=True)

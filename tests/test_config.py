@@ -57,6 +57,30 @@ def test_a_wrong_variable_is_named(tmp_path, monkeypatch):
         load(tmp_path, "")
 
 
+@pytest.mark.parametrize("text", ["dat.example,b.example", ' ["dat.example", "b.example"]'])
+def test_a_list_in_a_variable_has_commas_or_is_json(tmp_path, monkeypatch, text):
+    monkeypatch.setenv("DATD_API__HOSTS", text)
+    assert load(tmp_path, "").api.hosts == ["dat.example", "b.example"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[10.0.0.0/8", "allow_networks = '.10.0.0.0/8' in the environment is no list"),
+        ("10.0.0.0/99", r"\$DATD_SWARM__ALLOW_NETWORKS: swarm.allow_networks.0 = '10.0.0.0/99'"),
+    ],
+)
+def test_a_wrong_list_in_a_variable_is_named(tmp_path, monkeypatch, text, said):
+    monkeypatch.setenv("DATD_SWARM__ALLOW_NETWORKS", text)
+    with pytest.raises(ConfigError, match=said):
+        load(tmp_path, "")
+
+
+def test_t50_an_empty_token_is_none(tmp_path):
+    with pytest.raises(ConfigError, match="line 1: api_token"):
+        load(tmp_path, "api_token = ''\n")
+
+
 def test_a_named_file_must_exist(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         config.load(tmp_path / "absent.toml", {})

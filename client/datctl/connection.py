@@ -30,6 +30,11 @@ ANSWER_SECONDS = 60.0
 # The largest answers are pages of 1,000 entries with names of up to 64 KiB.
 MAX_DOCUMENT = 128 * 2**20
 
+_WHERE_TOKENS_ARE = (
+    "give it as $DATD_TOKEN, "
+    "or say with $DATD_DATA_DIR where the daemon of this host keeps its data"
+)
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -161,8 +166,10 @@ class Connection:
         except (ValueError, RecursionError):
             document = None
         error = api_error(response.status, document)
-        if isinstance(error, Unauthorized) and not self._endpoint.token and self._endpoint.hint:
-            return Unauthorized(error.status, error.kind, f"no token: {self._endpoint.hint}")
+        if isinstance(error, Unauthorized) and not self._endpoint.token:
+            # What the daemon says of it is for people who write HTTP by hand.
+            hint = self._endpoint.hint or _WHERE_TOKENS_ARE
+            return Unauthorized(error.status, error.kind, f"no token: {hint}")
         return error
 
     def _nobody(self, error: OSError) -> NoDaemon:

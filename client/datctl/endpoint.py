@@ -101,7 +101,7 @@ def _answers(path: str) -> bool:
 
 def _data_dirs(env: Mapping[str, str]) -> Iterator[Path]:
     if env.get("DATD_DATA_DIR"):
-        yield Path(env["DATD_DATA_DIR"])
+        yield Path(env["DATD_DATA_DIR"]).expanduser()
         return
     home = env.get("XDG_DATA_HOME") or (env.get("HOME", "~") + "/.local/share")
     yield Path(home, "datd").expanduser()

@@ -186,7 +186,8 @@ def print_fields(fields: Sequence[tuple[str, str]]) -> None:
 class Progress:
     """Progress of one long work on standard error: a bar for people, now and then a line else."""
 
-    # Lines end up in logs: often enough to see that it goes on, seldom enough to read.
+    # Lines end up in logs: often enough to see that it goes on, seldom enough to read, and none
+    # of work that is done by then.
     LINE_SECONDS = 10.0
 
     def __init__(
@@ -197,7 +198,7 @@ class Progress:
         self._stream = sys.stderr if stream is None else stream
         self._bar = _make_bar(self._stream) if is_terminal(self._stream) else None
         self._task = self._bar.add_task("", total=None, note="") if self._bar is not None else None
-        self._next_line = 0.0
+        self._next_line = clock() + self.LINE_SECONDS
 
     def __enter__(self) -> "Progress":
         if self._bar is not None:

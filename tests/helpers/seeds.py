@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from datd import crypto
@@ -13,6 +14,7 @@ from datd.feed.feed import Feed
 from datd.hosting.descriptors import Descriptors
 from datd.keys import Key
 from datd.storage import layout
+from tests.helpers.daemon import RunningDaemon
 from tests.helpers.vectors import vectors
 
 _FILES = ("key", "tree", "signatures", "bitfield", "data")
@@ -84,3 +86,16 @@ def make(number: int, data: Path, *, size: int = 100) -> Seed:
     for secret in folder.glob("*.secret_key"):
         secret.unlink()
     return Seed(pair.public.hex(), folder, {"/file": hashlib.sha256(body).hexdigest()})
+
+
+def host(daemon: RunningDaemon, *seeds: Seed) -> None:
+    """Have planted archives adopted, and wait until they are looked over."""
+    for seed in seeds:
+        daemon.request("POST", "/archives", {"link": seed.key})
+        daemon.request("GET", f"/archives/{seed.key}/files/")
+    for seed in seeds:
+        daemon.wait_until(partial(_is_whole, daemon, seed.key), "looked over")
+
+
+def _is_whole(daemon: RunningDaemon, key: str) -> bool:
+    return bool(daemon.archive(key)["state"] == "seeding")

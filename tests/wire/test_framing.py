@@ -94,6 +94,13 @@ def test_t7_a_claimed_size_takes_no_memory():
     assert decoder.pending == 105
 
 
+def test_t8_a_flood_of_keep_alives_before_the_first_feed_is_not_looked_through():
+    decoder = FrameDecoder()
+    with pytest.raises(ProtocolError, match="no Feed among the first 64 frames"):
+        decoder.first(bytes(256 * 1024))
+    assert decoder.completed < 100
+
+
 def test_t8_keep_alives_and_empty_frames_are_counted_and_not_kept():
     decoder = FrameDecoder()
     for _ in range(16):

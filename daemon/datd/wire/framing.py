@@ -14,6 +14,10 @@ MAX_LENGTH_BYTES = 4
 # L-2 [the reference takes 8 MiB]: a Feed has 62 bytes, and comes from people we know nothing of.
 MAX_FEED = 2**10
 
+# T-8: keep-alives before the first Feed. Those of five seconds, as long as it may take (L-1), are a
+# few; looking at a quarter of a million of them in one read holds everybody up for 120 ms.
+MAX_EARLY_FRAMES = 64
+
 # L-7 [8 MiB]. Beaker cuts its `session-data` at 256 bytes.
 MAX_EXTENSION_PAYLOAD = 64 * 2**10
 
@@ -58,7 +62,7 @@ class FrameDecoder:
             The body of the Feed, or None if it has not arrived whole.
 
         Raises:
-            ProtocolError: The frame is too long, or no Feed of channel 0.
+            ProtocolError: The frame is too long, or no Feed of channel 0, or long in coming.
         """
         self._buffer += data
         position = 0
@@ -69,6 +73,8 @@ class FrameDecoder:
             if start + length > len(self._buffer):
                 break
             self.completed += 1
+            if self.completed > MAX_EARLY_FRAMES:
+                raise ProtocolError(f"no Feed among the first {MAX_EARLY_FRAMES} frames")
             position = start + length
             if length:  # else a keep-alive, legal also before the first Feed
                 view = memoryview(self._buffer)

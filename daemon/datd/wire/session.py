@@ -147,6 +147,11 @@ class Session:
         """Bytes held of a frame that is not whole yet."""
         return self._decoder.pending
 
+    @property
+    def unsent(self) -> int:
+        """Bytes queued for `data_to_send`."""
+        return len(self._outgoing)
+
     def remote_offers(self, discovery_key: bytes) -> bool:
         """Whether the peer has opened a feed."""
         return self._channels.is_offered(discovery_key)
