@@ -245,6 +245,19 @@ def test_c2_c3_a_crash_while_mirroring_never_claims_what_is_not_there():
             assert [reopened.get(block) for block in range(9)] == BLOCKS
 
 
+@pytest.mark.parametrize("held", [1, 7, 32, 33, 63, 64])
+def test_c2_a_copy_of_the_beginning_only_is_recovered(held):
+    source = Feed.create(storage_of({}), PAIR)
+    source.append([b"%d" % n for n in range(64)])
+    storage = storage_of({})
+    copy = Feed.open(storage, source.key)
+    for block in range(held):
+        copy.put(block, *source.serve(block, copy.digest(block)))
+    copy.flush()
+    again = Feed.open(storage, source.key, clean=False)
+    assert (again.length, present(again)) == (64, set(range(held)))
+
+
 @pytest.mark.parametrize("name", ["root-zeroed", "tree-cut", "no-bitfield", "bad-page-size"])
 def test_c6_d9_a_recovery_that_is_cut_short_ends_the_same_the_next_time(name):
     before = contents(damaged(name))

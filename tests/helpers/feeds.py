@@ -75,8 +75,9 @@ def index_feed(name: str) -> Feed:
 class ArchiveWriter:
     """Makes archives that no honest writer would: any entries, any rows, any claims."""
 
-    def __init__(self, content_key: bytes | None = None) -> None:
-        self._content_pair = crypto.content_key_pair(PAIR.secret)
+    def __init__(self, content_key: bytes | None = None, *, pair: crypto.KeyPair = PAIR) -> None:
+        self._pair = pair
+        self._content_pair = crypto.content_key_pair(pair.secret)
         key = self._content_pair.public if content_key is None else content_key
         self._blocks = [Header(HYPERDRIVE, key).encode()]
         self._content: list[bytes] = []
@@ -120,7 +121,9 @@ class ArchiveWriter:
 
     def archive(self) -> Archive:
         """The archive with everything written so far."""
-        return Archive(feed_of(self._blocks), feed_of(self._content, self._content_pair))
+        return Archive(
+            feed_of(self._blocks, self._pair), feed_of(self._content, self._content_pair)
+        )
 
 
 def archive_names() -> list[str]:

@@ -5,7 +5,9 @@ is sent arrives after a moment (`latency`), so that dials can cross.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from datd.discovery.base import OnPeer
 from datd.transport.base import HIGH_WATER, LOW_WATER, MAX_UNREAD, Stream
@@ -51,6 +53,7 @@ class MemoryStream:
         self._closed = False
         self._broken = False
         self._waiters: list[asyncio.Future[None]] = []
+        self._line: deque[Callable[[], None]] = deque()
 
     async def read(self) -> bytearray:
         while not self._unread:
@@ -101,7 +104,12 @@ class MemoryStream:
         self._wake()
 
     def _later(self, call: Callable[..., None], *arguments: object) -> None:
-        asyncio.get_running_loop().call_later(self._network.latency, call, *arguments)
+        # A queue, since timers of the same moment go off in any order.
+        self._line.append(partial(call, *arguments))
+        asyncio.get_running_loop().call_later(self._network.latency, self._arrive)
+
+    def _arrive(self) -> None:
+        self._line.popleft()()
 
     def _end(self) -> None:
         self._ended = True

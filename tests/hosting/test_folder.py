@@ -2,6 +2,7 @@ import fcntl
 import os
 
 import pytest
+from tests.helpers.people import as_ordinary_user
 
 from datd.errors import StorageError
 from datd.hosting.folder import DataFolder
@@ -44,6 +45,16 @@ def test_a_file_in_its_place_is_an_error(tmp_path):
     with pytest.raises(StorageError, match="cannot be used"), DataFolder(tmp_path / "data"):
         pass
     assert (tmp_path / "data").read_text() == "mine"
+
+
+def test_a_folder_that_may_not_be_written_is_an_error(tmp_path):
+    (tmp_path / "data").mkdir(mode=0o500)
+    with (
+        as_ordinary_user(tmp_path / "data"),
+        pytest.raises(StorageError, match="cannot be used"),
+        DataFolder(tmp_path / "data"),
+    ):
+        pass
 
 
 def test_the_token_is_made_once_and_private(tmp_path):

@@ -60,3 +60,33 @@ async def test_a_call_handed_over_is_finished_even_if_nobody_waits_any_more(exec
     waiting.cancel()
     go.set()
     assert await lane.run(done.is_set)
+
+
+async def test_what_came_of_a_call_is_told_even_if_nobody_waits_any_more(executor):
+    lane = Lane(executor)
+    go = threading.Event()
+    told: list[int] = []
+
+    def write() -> int:
+        go.wait(10)
+        return 7
+
+    waiting = asyncio.ensure_future(lane.run_and_tell(told.append, write))  # noqa: TID251
+    await asyncio.sleep(0)
+    waiting.cancel()
+    go.set()
+    assert await lane.run(lambda: 8) == 8
+    assert told == [7]
+    assert await lane.run_and_tell(told.append, lambda: 9) == 9
+    assert told == [7, 9]
+
+
+async def test_a_call_that_failed_is_not_told_and_a_fault_in_telling_reaches_the_caller(executor):
+    lane = Lane(executor)
+    told: list[float] = []
+    with pytest.raises(ZeroDivisionError):
+        await lane.run_and_tell(told.append, lambda: 1 / 0)
+    assert told == []
+    with pytest.raises(IndexError):
+        await lane.run_and_tell(told.__delitem__, lambda: 5)
+    assert await lane.run(lambda: 7) == 7

@@ -289,6 +289,8 @@ class _Recovery:
     def _find_blocks(self, length: int) -> bitarray:
         """The have bits: what is recorded and nothing speaks against, and what proves itself."""
         leaves = self.trusted[0 : 2 * length : 2]
+        # A copy that holds only the beginning knows no node towards the end.
+        leaves.extend(zeros(length - len(leaves), endian="big"))
         have = self.store.bitfield.have(0, length) & leaves
         if not self.trust_bits:
             have.setall(0)

@@ -2,27 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from datd.archive.entries import Stat
 from datd.catalogue import Record
-from datd.errors import NoRoom, StorageError
-from datd.hosting import census, reading
+from datd.errors import NoRoom, StorageError, UnknownArchive
+from datd.hosting import census, reading, showing
+from datd.hosting.batches import Stored
 from datd.hosting.lane import Lane
 from datd.hosting.live_feed import LiveFeed
-from datd.hosting.open_archive import OpenArchive, Stored
+from datd.hosting.open_archive import OpenArchive
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
-from datd.hosting.views import ArchiveView, EntryView, PeerView, Progress, State
+from datd.hosting.stocktaking import StockTaking
+from datd.hosting.views import ArchiveView, EntryView, PeerView, State
 from datd.keys import Key
-from datd.swarm import peer as swarm
 from datd.types import Address
-
-if TYPE_CHECKING:
-    from datd.hosting.peer import PeerConnection
 
 # A page of entries, and the mark at which the next one starts.
 Page = tuple[list[EntryView], str | None]
@@ -30,9 +27,8 @@ Peers = list[PeerView]
 
 log = logging.getLogger(__name__)
 
-# One call into the lane reads about this much of a file: large enough that the hop costs nothing,
-# small enough that a slow reader holds little.
-READ_BYTES = 512 * 1024
+# C-8: a disk that took nothing is not tried again before.
+FULL_SECONDS = 60.0
 
 
 class HostedArchive:
@@ -44,20 +40,23 @@ class HostedArchive:
         key: Its link.
         record: What the catalogue keeps of it.
         error: Why it cannot be used just now, or None.
+        removed: Whether it is not hosted any more; whoever still holds it can do nothing with it.
     """
 
     def __init__(self, record: Record, services: Services) -> None:
         self.key: Key = record.key
         self.record = record
         self.error: str | None = None
+        self.removed = False
         self.traffic = Traffic(record.downloaded, record.uploaded)
         self._services = services
         self._lane = Lane(services.executor)
         self._gate = asyncio.Lock()
         self._opened: OpenArchive | None = None
         self._users = 0
-        self._stock: asyncio.Task[None] | None = None
-        self._changed = False
+        self._policy = asyncio.Lock()
+        self._stock = StockTaking(services.spawn, self._take_stock)
+        self._full_until = float("-inf")
 
     # ---- identity and policy
 
@@ -96,24 +95,39 @@ class HostedArchive:
 
     async def pause(self) -> None:
         """Neither fetch nor serve, until resumed. Peers are left."""
-        self.record.paused = True
-        await self._services.catalogue.save([self.record])
-        await self._services.swarm.leave(self.key.discovery_key.raw)
+        async with self._changing():
+            self.record.paused = True
+            await self._services.catalogue.save([self.record])
+            await self._services.swarm.leave(self.key.discovery_key.raw)
 
     async def resume(self) -> None:
         """Fetch and serve again."""
-        self.record.paused = False
-        self.error = None
-        await self._services.catalogue.save([self.record])
-        self.join()
+        async with self._changing():
+            self.record.paused = False
+            self.error = None
+            await self._services.catalogue.save([self.record])
+            if not self.removed:
+                self.join()
 
     async def add_peer(self, address: Address) -> None:
         """Try a source now, and again later: it is remembered with the archive."""
-        if address not in self.record.peers:
-            self.record.peers.append(address)
-            await self._services.catalogue.save([self.record])
-        if not self.paused:
-            self._services.swarm.add_peer(self.key.discovery_key.raw, address)
+        async with self._changing():
+            if address not in self.record.peers:
+                self.record.peers.append(address)
+                await self._services.catalogue.save([self.record])
+            if not self.paused:
+                self._services.swarm.add_peer(self.key.discovery_key.raw, address)
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[None]:
+        # One change after the other: a pause and a resume that meet must not mix.
+        async with self._policy:
+            self._require_hosted()
+            yield
+
+    def _require_hosted(self) -> None:
+        if self.removed:
+            raise UnknownArchive("this archive is not hosted any more")
 
     # ---- open and closed
 
@@ -127,14 +141,17 @@ class HostedArchive:
         self._users += 1
         try:
             yield await self._open()
-        except StorageError as error:
-            self.fail(error)
+        except (StorageError, ExceptionGroup) as error:
+            failure = _storage_error(error)
+            if failure is not None:
+                self.fail(failure)
             raise
         finally:
             self._users -= 1
 
     async def _open(self) -> OpenArchive:
         async with self._gate:
+            self._require_hosted()
             if self._opened is None:
                 self._opened = await OpenArchive.open(
                     self._lane,
@@ -144,20 +161,24 @@ class HostedArchive:
                     clean=not self.record.dirty,
                     choose=self._services.choose,
                     before_write=self._before_write,
+                    on_damage=self._stock.soon,
                 )
                 self.error = None
                 census.set_wants(self._opened, self.record.pinned)
-                self._take_stock_soon()
+                self._stock.soon()
             return self._opened
 
     async def retire(self) -> None:
-        """End everything: the archive is not hosted any more. Its connections have ended."""
-        self.record.paused = True
-        await self._cancel_stock()
+        """End everything; it was removed. Who still reads it gets an error."""
+        async with self._policy:
+            self.record.paused = True
+            await self._services.swarm.leave(self.key.discovery_key.raw)
+        await self._stock.cancel()
         async with self._gate:
             opened, self._opened = self._opened, None
             if opened is not None:
-                await opened.close()
+                with suppress(StorageError):  # kept files are looked over when they are used again
+                    await opened.close()
 
     async def tidy(self, *, close: bool = False) -> None:
         """Flush what was written; close the feeds if nobody uses them. Called every few seconds.
@@ -166,19 +187,20 @@ class HostedArchive:
             close: Close even if it was used a moment ago (the daemon ends).
         """
         if close:
-            await self._cancel_stock()
+            await self._stock.cancel()
         async with self._gate:
             opened = self._opened
             if opened is None:
                 return
-            if opened.dirty:
+            if opened.dirty and not opened.broken:
                 await opened.flush()
-            if self._users and not close:
+            if self._users and not (close or opened.broken):
                 return
             self._opened = None
             self._remember(opened)
             await opened.close()
-            await self._save_clean()
+            if not opened.broken:
+                await self._save_clean()
 
     @property
     def in_use(self) -> bool:
@@ -200,6 +222,8 @@ class HostedArchive:
         if self.error is None:
             log.error("%s: %s", self.key.discovery_key, error)
         self.error = str(error)
+        if self._opened is not None:
+            self._opened.broken = True
 
     async def _before_write(self) -> None:
         if not self.record.dirty:
@@ -207,6 +231,8 @@ class HostedArchive:
             self.record.dirty = True
 
     async def _save_clean(self) -> None:
+        if self.removed:
+            return
         await self._services.catalogue.save([self.record])
         if self.record.dirty:
             await self._services.catalogue.set_dirty(self.key, False)
@@ -218,24 +244,44 @@ class HostedArchive:
         """A peer is here."""
         self.record.last_peer_at = self._services.wall_clock()
 
+    def peer_left(self) -> None:
+        """A peer is gone, and what only it offered is not to be had any more."""
+        if not self.record.summary.complete:
+            self._stock.soon()
+
     def may_store(self) -> bool:
         """Whether there is room for more; if not, nothing more is asked for (T-29)."""
         opened = self._opened
         if opened is None or opened.no_room is not None:
             return False
-        opened.no_room = self._lacking(opened)
+        lacking = self._lacking(opened)
+        if lacking is not None:
+            self._stop_fetching(opened, lacking)
+        return lacking is None
+
+    def refused_to_write(self, error: StorageError) -> bool:
+        """A batch could not be written; whether that only means to fetch no more (C-8, C-13)."""
+        opened = self._opened
+        if opened is None or opened.broken:
+            return False
+        self._full_until = self._services.clock() + FULL_SECONDS
         if opened.no_room is None:
-            return True
-        log.warning("%s fetches nothing more: %s", self.key.discovery_key, opened.no_room)
+            self._stop_fetching(opened, str(error))
+        return True
+
+    def _stop_fetching(self, opened: OpenArchive, why: str) -> None:
+        log.warning("%s fetches nothing more: %s", self.key.discovery_key, why)
+        opened.no_room = why
         for live in opened.live_feeds:
             live.picker.want([])
-            live.refuse(NoRoom(opened.no_room))
-        return False
+            live.refuse(NoRoom(why))
 
     def look_for_room(self) -> None:
         """Fetch again if there is room again."""
         opened = self._opened
-        if opened is not None and opened.no_room is not None and self._lacking(opened) is None:
+        if opened is None or opened.no_room is None or self._services.clock() < self._full_until:
+            return
+        if self._lacking(opened) is None:
             opened.no_room = None
             census.set_wants(opened, self.record.pinned)
             for live in opened.live_feeds:
@@ -246,27 +292,27 @@ class HostedArchive:
         return self._services.room.refusal(held)
 
     async def blocks_stored(self, live: LiveFeed, stored: Stored) -> None:
-        """Blocks were written: tell everybody, and see whether the archive is complete."""
+        """Blocks were written: count them, and see whether the archive is complete."""
         opened = self._opened
         if opened is None:
-            raise AssertionError("blocks stored in a closed archive")
+            return
         now = self._services.clock()
         self.traffic.downloaded.add(stored.size, now)
         self._services.traffic.downloaded.add(stored.size, now)
         self._services.room.held += stored.size
-        live.stored(stored.here)
         if live is opened.metadata:
             self.record.updated_at = self._services.wall_clock()
             if opened.content is None and live.feed.has(0):
                 await self._content_found(opened)
         if live.picker.idle:
-            self._take_stock_soon()
+            self._stock.soon()
 
     async def _content_found(self, opened: OpenArchive) -> None:
         async with self._gate:
             new = await opened.open_content()
         if new:
-            census.set_wants(opened, self.record.pinned)
+            if opened.no_room is None:
+                census.set_wants(opened, self.record.pinned)
             for connection in opened.connections:
                 connection.content_known()
 
@@ -276,31 +322,12 @@ class HostedArchive:
         self.traffic.uploaded.add(size, now)
         self._services.traffic.uploaded.add(size, now)
 
-    # ---- taking stock: is it complete?
-
-    def _take_stock_soon(self) -> None:
-        self._changed = True
-        if self._stock is None:
-            self._stock = self._services.spawn(self._take_stock())
-
     async def _take_stock(self) -> None:
-        # One at a time; what changes meanwhile is looked at in another turn.
-        try:
-            while self._changed and self._opened is not None:
-                self._changed = False
-                async with self.opened() as opened:
-                    await census.take(opened, self.record)
-                    self._remember(opened)
-        except StorageError:
-            # The state says so already; whoever needs the archive next will see it, too.
-            self._changed = False
-        finally:
-            self._stock = None
-
-    async def _cancel_stock(self) -> None:
-        if self._stock is not None:
-            self._stock.cancel()
-            await asyncio.wait([self._stock])
+        if self._opened is None:
+            return
+        async with self.opened() as opened:
+            await census.take(opened, self.record)
+            self._remember(opened)
 
     def _remember(self, opened: OpenArchive) -> None:
         census.update(self.record.summary, opened, self.record.pinned)
@@ -362,12 +389,6 @@ class HostedArchive:
             async for piece in reading.read(opened, entry, start, stop, wait):
                 yield piece
 
-    async def etag(self, path: str, version: int | None = None, *, wait: float = 30) -> str:
-        """A text that changes exactly when the bytes at this path do."""
-        async with self.opened() as opened:
-            number = await reading.entry_number(opened, path, self._version(version), wait)
-        return f"{str(self.key.discovery_key)[:16]}-{number}"
-
     def _version(self, asked: int | None) -> int | None:
         return self.record.pinned if asked is None else asked
 
@@ -387,71 +408,31 @@ class HostedArchive:
 
     async def view(self) -> ArchiveView:
         """The archive as the interface shows it."""
-        opened, record = self._opened, self.record
-        if opened is not None:
-            self._remember(opened)
-        summary, now = record.summary, self._services.clock()
-        known = self._services.swarm.peers(self.key.discovery_key.raw)
-        state = self.state
-        return ArchiveView(
-            key=self.key.hex,
-            discovery_key=str(self.key.discovery_key),
-            name=record.name,
-            title=summary.title,
-            description=summary.description,
-            tags=list(record.tags),
-            writable=opened is not None and opened.metadata.feed.writable,
-            mode="archive",
-            state=state,
-            error=self.error or (opened.no_room or opened.format_error if opened else None),
-            version=summary.version,
-            files=summary.files,
-            size=summary.size,
-            blocks=Progress(summary.blocks_have, summary.blocks_total, summary.blocks_unavailable),
-            bytes=Progress(summary.bytes_have, summary.bytes_total),
-            progress=census.progress(summary, complete=state == "seeding"),
-            peers_connected=len(opened.connections) if opened is not None else 0,
-            peers_known=len(known),
-            download_rate=self.traffic.downloaded.rate(now),
-            upload_rate=self.traffic.uploaded.rate(now),
-            downloaded=self.traffic.downloaded.total,
-            uploaded=self.traffic.uploaded.total,
-            added_at=record.added_at,
-            updated_at=record.updated_at,
-            last_peer_at=record.last_peer_at,
+        if self._opened is not None:
+            self._remember(self._opened)
+        return showing.archive_view(
+            self.record,
+            self._opened,
+            self.traffic,
+            state=self.state,
+            error=self.error,
+            peers_known=len(self._services.swarm.peers(self.key.discovery_key.raw)),
+            now=self._services.clock(),
         )
 
     def peers(self) -> Peers:
         """Everybody known to have this archive, the dropped ones and why included."""
-        talking = self._opened.connections if self._opened is not None else set()
-        by_connection: dict[Any, PeerConnection] = {peer.connection: peer for peer in talking}
         services = self._services
-        since_epoch = services.wall_clock() - services.clock()
-        return [
-            _peer_view(self.key, known, by_connection, since_epoch)
-            for known in services.swarm.peers(self.key.discovery_key.raw)
-        ]
+        return showing.peer_views(
+            self.key,
+            services.swarm.peers(self.key.discovery_key.raw),
+            self._opened.connections if self._opened is not None else (),
+            since_epoch=services.wall_clock() - services.clock(),
+        )
 
 
-def _peer_view(
-    key: Key,
-    known: swarm.PeerView,
-    talking: "Mapping[Any, PeerConnection]",
-    since_epoch: float,
-) -> PeerView:
-    peer = talking.get(known.connection)
-    return PeerView(
-        archive=key.hex,
-        address=known.address,
-        source=known.source,
-        state=known.state,
-        transport=known.kind,
-        initiator=known.initiator,
-        connected_at=known.connected_at and known.connected_at + since_epoch,
-        length=peer.announced_length if peer is not None else None,
-        downloaded=peer.traffic.downloaded.total if peer is not None else 0,
-        uploaded=peer.traffic.uploaded.total if peer is not None else 0,
-        dropped=known.dropped,
-        last_error=known.last_error,
-        marks=dict(known.marks),
-    )
+def _storage_error(error: Exception) -> StorageError | None:
+    """What the disk has to do with an error, or with several at once."""
+    if isinstance(error, ExceptionGroup):
+        return next(filter(None, map(_storage_error, error.exceptions)), None)
+    return error if isinstance(error, StorageError) else None

@@ -4,8 +4,11 @@ Complete (decision 1) means every block of the newest version, and every older b
 offers. A publisher in latest mode has dropped old blocks for good: those count as unavailable.
 """
 
+from functools import partial
+
 from bitarray.util import intervals
 
+from datd.archive.archive import HISTORY_LOOKED_AT
 from datd.catalogue import Record, Summary
 from datd.errors import ArchiveFormatError, BlockMissing
 from datd.hosting.live_feed import LiveFeed
@@ -14,18 +17,24 @@ from datd.hosting.tally import Tally
 
 
 def set_wants(opened: OpenArchive, pinned: int | None) -> None:
-    """Tell the pickers what to fetch: all of both feeds, or up to the pinned version."""
-    if pinned is None:
-        opened.metadata.picker.want_all()
-    else:
-        opened.metadata.picker.want([(0, pinned + 1)])
-    if opened.content is not None:
-        opened.content.picker.want_all()
+    """Tell the pickers what to fetch: all of both feeds, or up to the pinned version.
+
+    What that version has of content is known once its metadata is here; see `take`.
+    """
+    for live in opened.live_feeds:
+        if pinned is None:
+            live.picker.want_all()
+        else:
+            stop = pinned + 1 if live is opened.metadata else opened.extent.blocks
+            live.picker.want([(0, stop)])
+        live.ask_all()
 
 
 async def take(opened: OpenArchive, record: Record) -> None:
     """Bring the record's summary up to date, counting the files of the version if need be."""
     version = newest(opened, record.pinned)
+    if record.pinned is not None and await _measure(opened, version) and not opened.no_room:
+        set_wants(opened, record.pinned)
     if version > 0 and _must_count(opened, record, version):
         await _count(opened, version)
     summary = record.summary
@@ -61,15 +70,20 @@ def update(summary: Summary, opened: OpenArchive, pinned: int | None) -> None:
     summary.blocks_unavailable = 0
     if content is None:
         return
-    extent, byte_extent = (tally.extent, tally.byte_extent) if tally is not None else (0, 0)
-    blocks = max(content.feed.length, content.picker.known_length, extent)
-    unavailable = _unavailable(content, tally)
-    summary.blocks_have += content.feed.present_blocks
+    if pinned is None:
+        extent, size = (tally.extent, tally.byte_extent) if tally is not None else (0, 0)
+        blocks = max(content.feed.length, content.picker.known_length, extent)
+        size = max(content.feed.byte_length, size)
+    else:
+        blocks, size = opened.extent.blocks, opened.extent.size
+    have = content.available(0, blocks)
+    unavailable = _unavailable(content, tally, blocks)
+    summary.blocks_have += have
     summary.bytes_have += content.present_bytes
     summary.blocks_total += blocks - unavailable
     summary.blocks_unavailable = unavailable
-    summary.bytes_total += max(content.feed.byte_length, byte_extent)
-    if content.feed.present_blocks + unavailable >= blocks:
+    summary.bytes_total += size
+    if have + unavailable >= blocks:
         summary.bytes_total = summary.bytes_have
 
 
@@ -124,24 +138,43 @@ async def _count(opened: OpenArchive, version: int) -> None:
     length = opened.content.feed.length if opened.content is not None else 0
     tally = Tally(opened.archive, version, length)
     try:
-        while await opened.lane.run(tally.advance):
+        while await opened.run(tally.advance):
             pass
     except (BlockMissing, ArchiveFormatError):
         return
     opened.tally = tally
 
 
-def _unavailable(content: LiveFeed, tally: Tally | None) -> int:
+async def _measure(opened: OpenArchive, version: int) -> bool:
+    """Find out what the versions up to one take of content; whether it is more than was known."""
+    if opened.content is None or opened.metadata.picker.missing_count:
+        return False
+    extent = opened.extent
+    before = extent.blocks
+    try:
+        while extent.version < version:
+            look = partial(opened.archive.history, extent.version, HISTORY_LOOKED_AT)
+            page = await opened.run(look)
+            if page.last == extent.version:
+                break
+            extent.add(page, version)
+    except (BlockMissing, ArchiveFormatError):
+        return False
+    return extent.blocks > before
+
+
+def _unavailable(content: LiveFeed, tally: Tally | None, blocks: int) -> int:
     """Old blocks that are missing here and offered by nobody who is connected."""
     if tally is None or len(tally.blocks) != content.feed.length:
         return 0
-    old = [(start, stop) for value, start, stop in intervals(tally.blocks) if not value]
+    needed = tally.blocks[:blocks]
+    old = [(start, stop) for value, start, stop in intervals(needed) if not value]
     return content.picker.unavailable(old)
 
 
 async def _read_manifest(opened: OpenArchive, pinned: int | None, summary: Summary) -> None:
     try:
-        manifest = await opened.lane.run(opened.archive.manifest, newest(opened, pinned))
+        manifest = await opened.run(partial(opened.archive.manifest, newest(opened, pinned)))
     except (BlockMissing, ArchiveFormatError):
         return
     summary.title = manifest.title if manifest is not None else ""

@@ -1,15 +1,15 @@
 """All archives that this daemon hosts, by key, by name and by discovery key."""
 
 import asyncio
+import itertools
 import logging
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 
 from datd import __version__
 from datd.catalogue import Record
-from datd.errors import ArchiveExists, KeyFormatError, StorageError, UnknownArchive
+from datd.errors import ArchiveExists, DatdError, KeyFormatError, StorageError, UnknownArchive
 from datd.hosting.archive import HostedArchive
 from datd.hosting.buffers import Unfinished
 from datd.hosting.peer import PeerConnection
@@ -23,8 +23,10 @@ log = logging.getLogger(__name__)
 
 # Reliability 3.2: written blocks become durable within this time; unused feeds are closed with it.
 TIDY_SECONDS = 5.0
-# Decision 17: counters go into the catalogue this often, never for each block.
-SAVE_SECONDS = 30.0
+# Decision 17: counters go into the catalogue every half minute, never for each block.
+SAVE_TURNS = 6
+# C-8: an archive whose files could not be used is tried again every minute.
+RETRY_TURNS = 12
 # The beginning of a key that is enough to mean it, if only one archive has it.
 MIN_PREFIX = 6
 
@@ -37,6 +39,8 @@ class Library:
         self._peer_id = peer_id
         self._archives: dict[str, HostedArchive] = {}
         self._by_discovery: dict[bytes, HostedArchive] = {}
+        self._by_name: dict[str, HostedArchive] = {}
+        self._looking: set[asyncio.Task[None]] = set()
         self._started_at = services.wall_clock()
         self._adding = asyncio.Lock()
         self._unfinished: Unfinished[Connection] = Unfinished()
@@ -51,31 +55,44 @@ class Library:
                 archive.join()
         self._count_room()
         # After a crash the files know more than the catalogue. READY does not wait for that.
-        self._services.spawn(_look_at([a for a in self._archives.values() if a.record.dirty]))
+        self._look_soon([a for a in self._archives.values() if a.record.dirty])
 
     async def keep_tidy(self) -> None:
         """Flush and close what is not used, for ever: the one clock of all archives."""
-        since_saved = 0.0
-        while True:
+        for turn in itertools.count(1):
             await asyncio.sleep(TIDY_SECONDS)
-            since_saved += TIDY_SECONDS
-            await self._tidy(close=False)
-            if since_saved >= SAVE_SECONDS:
-                since_saved = 0.0
+            await self.tidy()
+            if turn % SAVE_TURNS == 0:
                 await self._save()
+            if turn % RETRY_TURNS == 0:
+                self._look_soon([a for a in self._archives.values() if a.error and not a.paused])
 
-    async def close(self) -> None:
-        """Flush and close everything. Connections have ended before."""
-        await self._tidy(close=True)
-        await self._save()
-
-    async def _tidy(self, *, close: bool) -> None:
+    async def tidy(self, *, close: bool = False) -> None:
+        """Flush what was written, and close what nobody uses; with `close`, everything."""
         for archive in [a for a in self._archives.values() if a.in_use]:
             try:
                 await archive.tidy(close=close)
                 archive.look_for_room()
             except StorageError as error:
                 archive.fail(error)
+            except Exception:
+                # One archive's trouble must not keep the others from being flushed.
+                log.exception("tidying %s failed", archive.key.discovery_key)
+
+    async def close(self) -> None:
+        """Flush and close everything. Connections have ended before."""
+        for task in self._looking:
+            task.cancel()
+        if self._looking:
+            await asyncio.wait(self._looking)
+        await self.tidy(close=True)
+        await self._save()
+
+    def _look_soon(self, archives: Sequence[HostedArchive]) -> None:
+        if archives:
+            task = self._services.spawn(_look_at(archives))
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
 
     def _count_room(self) -> None:
         summaries = (archive.record.summary for archive in self._archives.values())
@@ -85,7 +102,11 @@ class Library:
         self._count_room()
         changed = [a for a in self._archives.values() if a.take_changes()]
         if changed:
-            await self._services.catalogue.save([a.record for a in changed])
+            try:
+                await self._services.catalogue.save([a.record for a in changed])
+            except StorageError as error:
+                # Only counters are lost, and they will be saved the next time.
+                log.error("%s", error)
 
     # ---- the shelf
 
@@ -144,7 +165,7 @@ class Library:
             if not paused:
                 archive.join()
             if record.dirty:
-                self._services.spawn(_look_at([archive]))
+                self._look_soon([archive])
             return archive, True
 
     def find(self, reference: str) -> HostedArchive:
@@ -153,34 +174,45 @@ class Library:
         Raises:
             UnknownArchive: There is none, or more than one.
         """
-        for archive in self._archives.values():
-            if archive.name == reference:
-                return archive
-        try:
-            key = Key.parse(reference).hex
-        except KeyFormatError:
-            key = reference.lower()
-            if len(key) < MIN_PREFIX:
-                raise UnknownArchive(f"no archive is called {reference[:80]!r}") from None
-        found = [a for name, a in self._archives.items() if name.startswith(key)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise UnknownArchive(f"{len(found)} archives begin with {key}: give more digits")
-        raise UnknownArchive(f"no archive {reference[:80]!r} is hosted here")
+        archive = self._by_name.get(reference)
+        if archive is None:
+            try:
+                archive = self._archives.get(Key.parse(reference).hex)
+            except KeyFormatError:
+                archive = self._find_by_beginning(reference.lower())
+        if archive is None:
+            raise UnknownArchive(f"no archive {reference[:80]!r} is hosted here")
+        return archive
+
+    def _find_by_beginning(self, digits: str) -> HostedArchive | None:
+        if len(digits) < MIN_PREFIX:
+            return None
+        found = [a for name, a in self._archives.items() if name.startswith(digits)]
+        if len(found) > 1:
+            raise UnknownArchive(f"{len(found)} archives begin with {digits}: give more digits")
+        return found[0] if found else None
 
     def archives(self) -> list[HostedArchive]:
         """All of them, in the order in which they were added."""
         return list(self._archives.values())
 
     async def remove(self, archive: HostedArchive, *, keep_data: bool = False) -> None:
-        """Stop hosting an archive, and delete its files unless they are to be kept."""
+        """Stop hosting an archive, and delete its files unless they are to be kept.
+
+        Raises:
+            UnknownArchive: It was removed before.
+            StorageError: The catalogue cannot be written; the archive stays.
+        """
         async with self._adding:
-            self._archives.pop(archive.key.hex, None)
-            self._by_discovery.pop(archive.key.discovery_key.raw, None)
-            await self._services.swarm.leave(archive.key.discovery_key.raw)
+            if archive.removed:
+                raise UnknownArchive("this archive is not hosted any more")
+            self._unshelve(archive)
+            try:
+                await self._services.catalogue.remove(archive.key)
+            except StorageError:
+                self._shelve(archive)
+                raise
             await archive.retire()
-            await self._services.catalogue.remove(archive.key)
             if not keep_data:
                 await asyncio.to_thread(shutil.rmtree, archive.folder, ignore_errors=True)
 
@@ -237,10 +269,20 @@ class Library:
     def _shelve(self, archive: HostedArchive) -> HostedArchive:
         self._archives[archive.key.hex] = archive
         self._by_discovery[archive.key.discovery_key.raw] = archive
+        if archive.name is not None:
+            self._by_name[archive.name] = archive
+        archive.removed = False
         return archive
 
+    def _unshelve(self, archive: HostedArchive) -> None:
+        archive.removed = True
+        del self._archives[archive.key.hex]
+        del self._by_discovery[archive.key.discovery_key.raw]
+        if archive.name is not None:
+            del self._by_name[archive.name]
+
     def _check_name(self, name: str) -> None:
-        if any(archive.name == name for archive in self._archives.values()):
+        if name in self._by_name:
             raise ArchiveExists(f"another archive is called {name!r}: choose another name")
 
     @staticmethod
@@ -267,6 +309,11 @@ class Library:
 async def _look_at(archives: Sequence[HostedArchive]) -> None:
     """Open archives one after the other, so that it is known what their files hold."""
     for archive in archives:
-        with suppress(StorageError):  # the archive's state says why
+        try:
             async with archive.opened():
                 pass
+        except DatdError:
+            continue  # removed meanwhile, or its state says why
+        except Exception:
+            # Nobody waits for this task, and its fault must not end the daemon.
+            log.exception("opening %s failed", archive.key.discovery_key)

@@ -8,7 +8,7 @@ from bitarray import bitarray
 
 from datd.feed.feed import Feed
 from datd.replication.exchange import FeedExchange
-from datd.replication.picker import BlockPicker
+from datd.replication.picker import USUAL_BLOCK, BlockPicker
 
 if TYPE_CHECKING:
     from datd.hosting.peer import PeerConnection
@@ -29,38 +29,35 @@ class LiveFeed:
     def __init__(
         self, feed: Feed, have: bitarray, present_bytes: int, choose: Callable[[int], int]
     ) -> None:
+        size = feed.byte_length // feed.length if feed.length else USUAL_BLOCK
         self.feed = feed
-        self.picker = BlockPicker(have, feed.length, choose=choose)
+        self.picker = BlockPicker(have, feed.length, choose=choose, block_size=max(1, size))
         self.present_bytes = present_bytes
         self.exchanges: dict[FeedExchange, PeerConnection] = {}
         self._readers: dict[int, list[asyncio.Future[None]]] = {}
 
-    def wait_for(self, indexes: Iterable[int]) -> asyncio.Future[None]:
-        """Ask for blocks before others; the future ends when the first of them is here."""
+    async def arrival(self, indexes: Iterable[int]) -> None:
+        """Have blocks asked for before others, and wait until the first missing one is here."""
         wanted = [index for index in indexes if index not in self.picker.have]
-        arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not wanted:
-            arrived.set_result(None)
-            return arrived
+            return
+        arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        readers = self._readers.setdefault(wanted[0], [])
+        readers.append(arrived)
         self.picker.prioritise(wanted)
-        self._readers.setdefault(wanted[0], []).append(arrived)
         self.ask_all()
-        return arrived
+        try:
+            await arrived
+        finally:
+            self.picker.forget_priority(wanted)
+            readers.remove(arrived)
+            if not readers and self._readers.get(wanted[0]) is readers:
+                del self._readers[wanted[0]]
 
     def ask_all(self) -> None:
         """There may be something new to ask somebody for."""
         for connection in self.exchanges.values():
             connection.ask()
-
-    def give_up(self, indexes: Iterable[int]) -> None:
-        """Nobody waits for these any more, unless somebody else does."""
-        for index in indexes:
-            waiting = [f for f in self._readers.get(index, ()) if not f.done()]
-            if waiting:
-                self._readers[index] = waiting
-            else:
-                self._readers.pop(index, None)
-                self.picker.forget_priority([index])
 
     def refuse(self, error: Exception) -> None:
         """Nothing more will come: who waits gets an error."""

@@ -5,21 +5,29 @@ has none of this.
 """
 
 import asyncio
+import errno
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bitarray import bitarray
 
 from datd.archive.archive import Archive
-from datd.errors import ArchiveFormatError, BlockMissing, IntegrityError, NoRoom, Timeout
+from datd.errors import (
+    ArchiveFormatError,
+    BlockMissing,
+    NoRoom,
+    ReadOnlyError,
+    StorageError,
+    Timeout,
+)
 from datd.feed.feed import Feed
-from datd.feed.merkle import Proof
+from datd.hosting.batches import Served, Stored, digests, serve_batch, store_batch
 from datd.hosting.lane import Lane
 from datd.hosting.live_feed import LiveFeed
-from datd.hosting.tally import Tally
+from datd.hosting.tally import Extent, Tally
 from datd.keys import Key
 from datd.storage import layout
 from datd.storage.base import DescriptorPool, FeedStorage
@@ -35,33 +43,7 @@ log = logging.getLogger(__name__)
 FLUSH_BYTES = 64 * 2**20
 FLUSH_BLOCKS = 4096
 
-
-class Stored(NamedTuple):
-    """What came of a batch of blocks.
-
-    Attributes:
-        here: Blocks of the batch that are here now, those that were before included.
-        size: Bytes of the new ones.
-        present_bytes: Bytes of all blocks held.
-        digests: What is held above each of the blocks to ask for next.
-        error: Why the batch was cut short, if it was.
-    """
-
-    here: list[int]
-    size: int
-    present_bytes: int
-    digests: list[int]
-    error: IntegrityError | None
-
-
-@dataclass(slots=True)
-class Served:
-    """Answers to a batch of requests: encoded frames, and blocks that turned out not to be here."""
-
-    frames: bytes = b""
-    size: int = 0
-    count: int = 0
-    lost: list[int] = field(default_factory=list)
+CLOSED = "the archive was closed while this went on: try again"
 
 
 class OpenArchive:
@@ -71,10 +53,12 @@ class OpenArchive:
         metadata: The feed that the link names.
         content: The feed that block 0 of metadata names; None until that block is here.
         tally: The last count of the files.
+        extent: What the pinned version takes of content, as far as it is known.
         format_error: Why this is no archive but a plain feed, if so.
         no_room: Why nothing more may be stored, if so.
         archive: Files and folders over both.
         connections: Peers connected just now.
+        broken: Whether a file failed: nothing is written any more, and it is to be opened anew.
     """
 
     def __init__(
@@ -85,6 +69,7 @@ class OpenArchive:
         *,
         choose: Callable[[int], int],
         before_write: Callable[[], Awaitable[None]],
+        on_damage: Callable[[], None],
     ) -> None:
         self.lane = lane
         self.metadata = metadata
@@ -93,11 +78,16 @@ class OpenArchive:
         self.connections: set[PeerConnection] = set()
         self.format_error: str | None = None
         self.tally: Tally | None = None
+        self.extent = Extent()
         self.no_room: str | None = None
+        self.broken = False
+        self._closed = False
         self._files = files
         self._choose = choose
         self._before_write = before_write
+        self._on_damage = on_damage
         self._flushing = asyncio.Lock()
+        self._loop = asyncio.get_running_loop()
 
     @classmethod
     async def open(
@@ -110,6 +100,7 @@ class OpenArchive:
         clean: bool,
         choose: Callable[[int], int],
         before_write: Callable[[], Awaitable[None]],
+        on_damage: Callable[[], None],
     ) -> "OpenArchive":
         """Open the files of an archive in layout `flat`; nothing is written by that.
 
@@ -121,22 +112,30 @@ class OpenArchive:
             clean: Whether it was closed in order; if not, the files are looked over.
             choose: Gives a random number below its argument.
             before_write: Awaited before the first write of a batch.
+            on_damage: Called when blocks turned out to be damaged on disk.
 
         Raises:
             StorageError: A file cannot be read or belongs to another key.
         """
         files = layout.flat(folder, pool)
-        metadata = await _open_feed(lane, files.metadata, key, clean=clean, choose=choose)
-        opened = cls(lane, files, metadata, choose=choose, before_write=before_write)
-        await opened.open_content(clean=clean)
+        try:
+            metadata = await _open_feed(lane, files.metadata, key, clean=clean, choose=choose)
+            opened = cls(
+                lane, files, metadata, choose=choose, before_write=before_write, on_damage=on_damage
+            )
+            await opened.open_content(clean=clean)
+        except BaseException:
+            # The lane may still be opening them: this comes behind.
+            await lane.run(files.close)
+            raise
         return opened
 
     async def open_content(self, *, clean: bool = True) -> bool:
         """Open the content feed if metadata names it by now. Returns whether it is new."""
-        if self.content is not None or not self.metadata.feed.has(0):
+        if self.content is not None or self.format_error or not self.metadata.feed.has(0):
             return False
         try:
-            key = await self.lane.run(self.archive.content_key)
+            key = await self.run(self.archive.content_key)
         except ArchiveFormatError as error:
             # A plain feed is hosted all the same; it just has no files.
             self.format_error = str(error)
@@ -166,18 +165,34 @@ class OpenArchive:
     ) -> Stored:
         """Verify and write a batch of blocks, then look up the digests of the next ones to ask for.
 
-        One hop into the lane for all of it (decision 9).
+        One hop into the lane for all of it (decision 9). Who shares the feed hears of the blocks
+        also if the connection that brought them is cut off meanwhile.
+
+        Raises:
+            StorageError: The disk refused. If it is not just full, all is broken from then on.
+            Timeout: The archive was closed.
         """
+        self._require_open()
         await self._before_write()
-        stored = await self.lane.run(_store, live.feed, blocks, ask)
-        live.present_bytes = stored.present_bytes
+        try:
+            stored = await self.lane.run_and_tell(
+                partial(self._stored, live), store_batch, live.feed, blocks, ask
+            )
+        except StorageError as error:
+            self.broken = self.broken or not _takes_no_more(error)
+            raise
         if live.feed.dirty >= FLUSH_BYTES or live.feed.dirty_blocks >= FLUSH_BLOCKS:
             await self.flush()
         return stored
 
+    def _stored(self, live: LiveFeed, stored: Stored) -> None:
+        live.present_bytes = stored.present_bytes
+        if not self._closed:
+            live.stored(stored.here)
+
     async def digests(self, live: LiveFeed, ask: Sequence[int]) -> list[int]:
         """What is held above each of some blocks."""
-        return await self.lane.run(_digests, live.feed, ask)
+        return await self.run(partial(digests, live.feed, ask))
 
     async def serve(
         self,
@@ -185,6 +200,7 @@ class OpenArchive:
         channel: int,
         requests: Sequence[messages.Request],
         remote_nodes: set[int] | None,
+        max_bytes: int,
     ) -> Served:
         """Read, prove and encode the answers to some requests, in one hop.
 
@@ -193,10 +209,31 @@ class OpenArchive:
             channel: Its number on the connection.
             requests: What the peer wants.
             remote_nodes: What a peer has that keeps every hash; only the lane touches it.
+            max_bytes: Stop behind the block that exceeds it.
         """
-        served = await self.lane.run(_serve, live.feed, channel, requests, remote_nodes)
-        self._report_damage(live)
-        return served
+        return await self.run(
+            partial(serve_batch, live.feed, channel, requests, remote_nodes, max_bytes)
+        )
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run a read in the lane. Blocks that it finds damaged are fetched again.
+
+        Raises:
+            Timeout: The archive was closed.
+        """
+        self._require_open()
+        feeds = self.live_feeds
+
+        def work() -> T:
+            try:
+                return call()
+            finally:
+                for live in feeds:
+                    damaged = live.feed.take_damaged()
+                    if damaged:
+                        self._loop.call_soon_threadsafe(self._damaged, live, damaged)
+
+        return await self.lane.run(work)
 
     async def call(self, call: Callable[[], T], *, wait: float) -> T:
         """Run a read in the lane; blocks it misses are asked of the peers first.
@@ -213,43 +250,42 @@ class OpenArchive:
         deadline = loop.time() + wait
         while True:
             try:
-                return await self.lane.run(call)
+                return await self.run(call)
             except BlockMissing as missing:
                 live = self.live_feed(missing.discovery_key)
                 if live is None:
                     raise Timeout(
                         "no peer has told yet where the files of this archive are"
                     ) from None
-                self._report_damage(live)
                 if self.no_room is not None:
                     raise NoRoom(self.no_room) from None
                 await self._arrival(live, missing, deadline - loop.time())
 
     async def _arrival(self, live: LiveFeed, missing: BlockMissing, wait: float) -> None:
-        wanted = [missing.index, *missing.also]
-        arrived = live.wait_for(wanted)
+        index = missing.index
         try:
             async with asyncio.timeout(max(0.0, wait)):
-                await arrived
+                if live.feed.has(index):
+                    # The block is here, but hashes that say where it lies are damaged. Reading it
+                    # finds that out; then it counts as missing, and comes again with its hashes.
+                    await self.run(partial(live.feed.audit, index, index + 1))
+                await live.arrival([index, *missing.also])
         except TimeoutError:
             name = "metadata" if live is self.metadata else "content"
             raise Timeout(
-                f"no peer gave {name} block {missing.index} in time: "
-                f"{len(self.connections)} connected"
+                f"no peer gave {name} block {index} in time: {len(self.connections)} connected"
             ) from None
-        finally:
-            live.give_up(wanted)
 
-    def _report_damage(self, live: LiveFeed) -> None:
-        damaged = live.feed.take_damaged()
-        if damaged:
-            log.warning(
-                "%s: %d damaged blocks on disk, first %d: they are fetched again",
-                live.feed.discovery_key.hex(),
-                len(damaged),
-                damaged[0],
-            )
-            live.lost(damaged)
+    def _damaged(self, live: LiveFeed, blocks: list[int]) -> None:
+        log.warning(
+            "%s: %d damaged blocks on disk, first %d: they are fetched again",
+            live.feed.discovery_key.hex(),
+            len(blocks),
+            blocks[0],
+        )
+        if not self._closed:
+            live.lost(blocks)
+            self._on_damage()
 
     @property
     def dirty(self) -> bool:
@@ -257,17 +293,43 @@ class OpenArchive:
         return any(live.feed.dirty for live in self.live_feeds)
 
     async def flush(self) -> None:
-        """Return when all that was stored before is durable."""
+        """Return when all that was stored before is durable.
+
+        Raises:
+            StorageError: The disk failed, now or before: then it is not tried again, since the
+                system may have dropped what it could not write (D-4).
+        """
         async with self._flushing:
             for live in self.live_feeds:
-                if live.feed.dirty:
+                if not live.feed.dirty:
+                    continue
+                if self.broken:
+                    raise StorageError("a file of this archive could not be written before")
+                try:
                     await self.lane.run(live.feed.flush)
+                except StorageError:
+                    self.broken = True
+                    raise
 
     async def close(self) -> None:
-        """Flush and close the files."""
+        """Flush and close the files. Who still uses them gets an error.
+
+        Of a broken archive nothing is flushed: its files are looked over when it is opened again.
+        """
+        self._closed = True
         for live in self.live_feeds:
-            await self.lane.run(live.feed.close)
-        await self.lane.run(self._files.close)
+            live.refuse(Timeout(CLOSED))
+        for peer in self.connections:
+            peer.connection.cut()
+        try:
+            for live in self.live_feeds if not self.broken else ():
+                await self.lane.run(live.feed.close)
+        finally:
+            await self.lane.run(self._files.close)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise Timeout(CLOSED)
 
 
 async def _open_feed(
@@ -285,53 +347,8 @@ async def _open_feed(
     return LiveFeed(*await lane.run(opened), choose)
 
 
-def _store(feed: Feed, blocks: Sequence[messages.Data], ask: Sequence[int]) -> Stored:
-    error: IntegrityError | None = None
-    try:
-        indexes = feed.put_many(
-            [(data.index, data.value or b"", Proof(data.nodes, data.signature)) for data in blocks]
-        )
-    except IntegrityError as raised:
-        error = raised
-        indexes = raised.stored
-    new = set(indexes)
-    size = sum(len(data.value or b"") for data in blocks if data.index in new)
-    # A connection may have been cut off after its last batch was stored, and before anybody heard
-    # of it: then a block comes again, and is here already.
-    here = [data.index for data in blocks if data.index in new or feed.has(data.index)]
-    return Stored(here, size, feed.present_bytes, _digests(feed, ask), error)
-
-
-def _digests(feed: Feed, ask: Sequence[int]) -> list[int]:
-    return [feed.digest(index) for index in ask]
-
-
-def _serve(
-    feed: Feed,
-    channel: int,
-    requests: Sequence[messages.Request],
-    remote_nodes: set[int] | None,
-) -> Served:
-    served = Served()
-    frames: list[bytes] = []
-    for request in requests:
-        index, digest = request.index, request.nodes
-        if request.bytes:
-            resolved = feed.resolve_bytes(request.bytes)
-            if resolved is not None:
-                index, digest = resolved, 0
-        try:
-            if request.hash:
-                value, proof = None, feed.proof(index, digest=digest, hash_only=True)
-            else:
-                value, proof = feed.serve(index, digest, remote_nodes)
-        except BlockMissing:
-            served.lost.append(index)
-            continue
-        frames.append(
-            messages.encode(channel, messages.Data(index, value, proof.nodes, proof.signature))
-        )
-        served.size += len(value or b"")
-        served.count += 1
-    served.frames = b"".join(frames)
-    return served
+def _takes_no_more(error: StorageError) -> bool:
+    # Then nothing of the batch counts as written, and what is here is as good as before.
+    cause = error.__cause__
+    full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return full or isinstance(error, ReadOnlyError)

@@ -7,26 +7,37 @@ queued requests, asks for blocks, encrypts and sends, and sleeps until something
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from datd.errors import ProtocolError, StorageError
 from datd.hosting.archive import HostedArchive
+from datd.hosting.batches import Served, Stored
 from datd.hosting.buffers import Unfinished
 from datd.hosting.live_feed import LiveFeed
-from datd.hosting.open_archive import OpenArchive, Served, Stored
+from datd.hosting.open_archive import OpenArchive
 from datd.hosting.stats import Traffic
 from datd.keys import Key
 from datd.replication.exchange import FeedExchange, Send, Store
 from datd.replication.request_queue import QUEUE_LIMIT
 from datd.swarm.roster import Connection
-from datd.wire.messages import Data, Handshake, Message, Unhave
-from datd.wire.session import FeedOffered, HandshakeReceived, MessageReceived, Session
+from datd.wire.messages import Data, Handshake, Message, Request, Unhave
+from datd.wire.session import (
+    FeedOffered,
+    HandshakeReceived,
+    MessageReceived,
+    Session,
+    SessionState,
+)
 
 # A batch of answers is read, proven and encoded in one go; its size bounds memory and how long
 # others wait for their turn (8 greedy peers beside a polite one: reliability, section 5).
 SERVE_BYTES = 512 * 1024
 SERVE_COUNT = 256
+# L-12. Answers that are not blocks count, too: a peer that asks for what is not here gets a word
+# for each request, and must not pile them up by not listening (T-17).
+UNSENT_BYTES = 2**20
 # Extension by which two datd know one another. It has no messages: who names it takes answers in
 # the order they were sent and keeps every hash in them, so none is sent twice on a connection. With
 # hundreds of small blocks under way that is most of the bytes. The original ignores the name.
@@ -42,6 +53,7 @@ class _Channel:
     exchange: FeedExchange
     ask: bool = True
     serving: asyncio.Task[Served] | None = None
+    left: Sequence[Request] = ()
     remote_nodes: set[int] | None = None
 
 
@@ -65,7 +77,6 @@ class PeerConnection:
         self.connection = connection
         self.archive: HostedArchive | None = None
         self.traffic = Traffic()
-        self.connected_at = clock()
         self._find = find
         self._clock = clock
         self._unfinished = unfinished
@@ -76,6 +87,7 @@ class PeerConnection:
         self._opened: OpenArchive | None = None
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
+        self._stalled = False
         self._ended = False
         self._handshake: Handshake | None = None
 
@@ -116,6 +128,7 @@ class PeerConnection:
                     channel.live.exchanges.pop(channel.exchange, None)
                     channel.exchange.close()
                     channel.live.ask_all()
+                archive.peer_left()
 
     def ask(self) -> None:
         """There may be something new to ask this peer for."""
@@ -124,8 +137,8 @@ class PeerConnection:
         self._wake.set()
 
     def tell(self, exchange: FeedExchange, said: list[Message]) -> None:
-        """Send messages of one exchange."""
-        if not said:
+        """Send messages of one exchange, unless the conversation is over."""
+        if not said or self._session.state is SessionState.CLOSED:
             return
         for channel in self._channels.values():
             if channel.exchange is exchange:
@@ -135,8 +148,7 @@ class PeerConnection:
 
     def content_known(self) -> None:
         """The content feed was opened: talk about it, too."""
-        if self._opened is not None and self._opened.content is not None:
-            self._open_channel(self._opened.content)
+        self._wake.set()
 
     async def _introduction(self) -> HostedArchive | None:
         # A dialled peer was dialled for an archive. One who calls names it in its first message.
@@ -157,18 +169,23 @@ class PeerConnection:
 
     async def _converse(self, key: Key, opened: OpenArchive) -> None:
         self._open_channel(opened.metadata, key)
-        if opened.content is not None:
-            self._open_channel(opened.content)
+        self._join_content()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pump(group))
             await self._read(group)
             self._ended = True
             self._wake.set()
 
-    def _open_channel(self, live: LiveFeed, key: Key | None = None) -> None:
-        if any(channel.live is live for channel in self._channels.values()):
-            return
-        number = self._session.open(key or live.feed.key)
+    def _join_content(self) -> bool:
+        """Talk about the content feed if it is open and we do not yet; whether that is new."""
+        content = self._opened.content if self._opened is not None else None
+        if content is None or any(one.live is content for one in self._channels.values()):
+            return False
+        self._open_channel(content, content.feed.key)
+        return True
+
+    def _open_channel(self, live: LiveFeed, key: Key) -> None:
+        number = self._session.open(key)
         exchange = FeedExchange(live.picker, now=self._clock(), download=not live.feed.writable)
         live.exchanges[exchange] = self
         self._channels[number] = channel = _Channel(number, live, exchange)
@@ -202,14 +219,20 @@ class PeerConnection:
         while True:
             for channel, blocks in batches.items():
                 if storing is not None:
-                    await storing
+                    with self._stalling():
+                        await storing
                 storing = group.create_task(self._store(channel, blocks))
-            await self._has_room()
+            while self._crowded():
+                self._room.clear()
+                self._wake.set()
+                with self._stalling():
+                    await self._room.wait()
             data = await self.connection.stream.read()
             if not data:
                 break
             self._receive(data)
             batches = self._take_events()
+            self._stalled = False
             self._wake.set()
         if storing is not None:
             await storing
@@ -242,17 +265,21 @@ class PeerConnection:
                     self._start(channel)
         return batches
 
-    async def _has_room(self) -> None:
-        if not self._crowded():
-            return
+    @contextmanager
+    def _stalling(self) -> Iterator[None]:
+        # It is us who do not read: neither silence nor missing answers can be laid on the peer,
+        # the latter until something that waits in its stream was read again.
+        self._stalled = True
         self._session.pause(self._clock())
-        while self._crowded():
-            self._room.clear()
-            self._wake.set()
-            await self._room.wait()
-        self._session.resume(self._clock())
+        try:
+            yield
+        finally:
+            self._session.resume(self._clock())
 
     def _crowded(self) -> bool:
+        """L-12: whether the peer asked for so much that nothing more is read from it."""
+        if self._session.unsent > UNSENT_BYTES:
+            return True
         return any(c.exchange.queued >= QUEUE_LIMIT for c in self._channels.values())
 
     async def _store(self, channel: _Channel, blocks: list[Data]) -> None:
@@ -266,8 +293,10 @@ class PeerConnection:
         ask = channel.exchange.next_requests(now)
         try:
             stored = await opened.store(channel.live, blocks, ask)
-        except StorageError:
+        except StorageError as error:
             channel.exchange.not_stored([data.index for data in blocks])
+            if archive.refused_to_write(error):
+                return
             raise
         for index, digest in zip(ask, stored.digests, strict=True):
             self._session.send(channel.number, channel.exchange.request(index, digest))
@@ -297,10 +326,14 @@ class PeerConnection:
         session = self._session
         while True:
             self._wake.clear()
+            self._keep_time(self._clock())
+            if self._join_content():
+                self._take_events()  # what the peer said of it before
             for channel in list(self._channels.values()):
                 self._serve(channel, group)
                 if channel.ask:
                     await self._request(channel)
+            self._room.set()
             data = session.data_to_send()
             if data:
                 # Meanwhile the lane makes the next answers ready.
@@ -311,13 +344,21 @@ class PeerConnection:
                 await self._sleep()
 
     async def _write(self, data: bytes | bytearray) -> None:
-        try:
-            async with asyncio.timeout(WRITE_SECONDS):
-                await self.connection.stream.write(data)
-        except TimeoutError:
-            raise ProtocolError(
-                f"took nothing of what it asked for in {WRITE_SECONDS:.0f} s"
-            ) from None
+        end = self._clock() + WRITE_SECONDS
+        while True:
+            deadline = min(self._deadline() or end, end)
+            waiting = asyncio.timeout_at(deadline)
+            try:
+                async with waiting:
+                    return await self.connection.stream.write(data)
+            except TimeoutError:
+                if not waiting.expired():
+                    raise  # the connection's own
+            if deadline == end:
+                raise ProtocolError(f"took nothing of what it asked for in {WRITE_SECONDS:.0f} s")
+            # Others must not wait for what this peer owes us. The stream has all of the data.
+            self._keep_time(max(self._clock(), deadline))
+            data = b""
 
     def _serve(self, channel: _Channel, group: asyncio.TaskGroup) -> None:
         """Take the answers that the lane has made, and give it the next requests."""
@@ -326,23 +367,26 @@ class PeerConnection:
                 return
             self._answer(channel, channel.serving.result())
             channel.serving = None
-        requests = channel.exchange.take_requests(SERVE_COUNT, SERVE_BYTES)
-        if requests and self._opened is not None:
+        if self._opened is None or not self._session.handshaken:
+            return
+        requests = channel.left or channel.exchange.take_requests(SERVE_COUNT, SERVE_BYTES)
+        channel.left = ()
+        if requests:
             answers = self._opened.serve(
-                channel.live, channel.number, requests, channel.remote_nodes
+                channel.live, channel.number, requests, channel.remote_nodes, SERVE_BYTES
             )
             channel.serving = group.create_task(answers)
             channel.serving.add_done_callback(lambda _: self._wake.set())
 
     def _answer(self, channel: _Channel, served: Served) -> None:
         self._session.send_encoded(served.frames)
+        channel.left = served.left
         for index in served.lost:
             if channel.live.picker.known_length > index:
                 self._session.send(channel.number, Unhave(index))
         if served.size and self.archive is not None:
             self.traffic.uploaded.add(served.size, self._clock())
             self.archive.blocks_served(served.size)
-        self._room.set()
 
     async def _request(self, channel: _Channel) -> None:
         channel.ask = False
@@ -355,18 +399,30 @@ class PeerConnection:
         for index, digest in zip(ask, digests, strict=True):
             self._session.send(channel.number, channel.exchange.request(index, digest))
 
+    # ---- time
+
     async def _sleep(self) -> None:
-        timers = [self._session.next_timer()]
-        timers += [channel.exchange.next_timer() for channel in self._channels.values()]
-        deadline = min((t for t in timers if t is not None), default=None)
+        deadline = self._deadline()
         try:
             async with asyncio.timeout_at(deadline):
                 await self._wake.wait()
         except TimeoutError:
-            now = self._clock()
-            self._session.handle_timer(now)
-            for channel in self._channels.values():
-                changes = channel.live.picker.changes
-                self.tell(channel.exchange, channel.exchange.handle_timer(now))
-                if channel.live.picker.changes != changes:
-                    channel.live.ask_all()
+            self._keep_time(max(self._clock(), deadline or 0.0))
+
+    def _deadline(self) -> float | None:
+        timers = [self._session.next_timer()]
+        if not self._stalled:
+            timers += [channel.exchange.next_timer() for channel in self._channels.values()]
+        return min((t for t in timers if t is not None), default=None)
+
+    def _keep_time(self, now: float) -> None:
+        """Judge a peer that is late, and ask others for what it did not give (T-23)."""
+        deadline = self._deadline()
+        if deadline is None or now < deadline:
+            return
+        self._session.handle_timer(now)
+        for channel in self._channels.values() if not self._stalled else ():
+            changes = channel.live.picker.changes
+            self.tell(channel.exchange, channel.exchange.handle_timer(now))
+            if channel.live.picker.changes != changes:
+                channel.live.ask_all()

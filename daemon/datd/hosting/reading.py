@@ -1,11 +1,12 @@
 """Reading files of an archive that may still be arriving: what is missing is asked for first."""
 
+import re
 from collections.abc import AsyncIterator
 from functools import partial
 
 from datd.archive.archive import Archive
 from datd.archive.entries import Stat
-from datd.errors import BlockMissing
+from datd.errors import ArchiveFormatError, BlockMissing
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.views import EntryView
 
@@ -14,21 +15,13 @@ from datd.hosting.views import EntryView
 READ_BYTES = 512 * 1024
 # While a reader waits for one block its next ones are asked for, too: a megabyte of usual blocks.
 READ_AHEAD = 16
+# The number of an entry: an archive has fewer than 2^53.
+_NUMBER = re.compile("[0-9]{1,16}")
 
 
 async def stat(opened: OpenArchive, path: str, version: int | None, wait: float) -> Stat:
     """The entry of a path; see `Archive.stat`."""
     return await opened.call(lambda: _archive(opened).stat(path, version), wait=wait)
-
-
-async def entry_number(opened: OpenArchive, path: str, version: int | None, wait: float) -> int:
-    """The number of the metadata entry that a path shows in a version; 0 for an implied folder."""
-
-    def number() -> int:
-        found = _archive(opened).find(path, version)
-        return found.seq if found is not None else 0
-
-    return await opened.call(number, wait=wait)
 
 
 async def list_folder(
@@ -45,8 +38,12 @@ async def list_folder(
 async def walk(
     opened: OpenArchive, path: str, version: int | None, after: str | None, limit: int, wait: float
 ) -> tuple[list[EntryView], str | None]:
-    """One page of all below a folder, and where the next one starts: entry numbers, by commas."""
-    cursor = tuple(int(number) for number in after.split(",")) if after else ()
+    """One page of all below a folder, and where the next one starts: entry numbers, by commas.
+
+    Raises:
+        ArchiveFormatError: `after` is nothing that an earlier page gave.
+    """
+    cursor = _cursor(after)
 
     def page() -> tuple[list[tuple[str, Stat]], str | None]:
         going = _archive(opened).walk(path, version, after=cursor)
@@ -65,6 +62,15 @@ async def read(
         piece = await opened.call(partial(_piece, opened, entry, start, stop), wait=wait)
         start += len(piece)
         yield piece
+
+
+def _cursor(after: str | None) -> tuple[int, ...]:
+    if not after:
+        return ()
+    numbers = after.split(",")
+    if not all(map(_NUMBER.fullmatch, numbers)):
+        raise ArchiveFormatError(f"{after[:80]!r} is no place in this list: expected its next one")
+    return tuple(map(int, numbers))
 
 
 def _archive(opened: OpenArchive) -> Archive:

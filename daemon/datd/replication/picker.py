@@ -26,7 +26,7 @@ _REGIONS_LOOKED_AT: Final = 8
 _CODED_WINDOWS: Final = 16
 
 # What dat cuts files into; stands until blocks of this feed were seen.
-_USUAL_BLOCK: Final = 65536
+USUAL_BLOCK: Final = 65536
 
 # Weight of the newest block in the running average of sizes.
 _NEWEST: Final = 0.05
@@ -58,7 +58,7 @@ class BlockPicker:
         length: int,
         *,
         choose: Callable[[int], int],
-        block_size: int = _USUAL_BLOCK,
+        block_size: int = USUAL_BLOCK,
     ) -> None:
         """Start with nothing wanted.
 

@@ -1,0 +1,107 @@
+"""Archives and their peers put into the values that the interface shows."""
+
+from collections.abc import Hashable, Iterable
+from typing import TYPE_CHECKING
+
+from datd.catalogue import Record
+from datd.hosting import census
+from datd.hosting.open_archive import OpenArchive
+from datd.hosting.stats import Traffic
+from datd.hosting.views import ArchiveView, PeerView, Progress, State
+from datd.keys import Key
+from datd.swarm import peer as swarm
+
+if TYPE_CHECKING:
+    from datd.hosting.peer import PeerConnection
+
+
+def archive_view(
+    record: Record,
+    opened: OpenArchive | None,
+    traffic: Traffic,
+    *,
+    state: State,
+    error: str | None,
+    peers_known: int,
+    now: float,
+) -> ArchiveView:
+    """One archive.
+
+    Args:
+        record: What the catalogue keeps of it, with a summary that is up to date.
+        opened: Its feeds, while they are open.
+        traffic: What went over the network for it.
+        state: One word for people.
+        error: Why it cannot be used just now.
+        peers_known: How many peers it has, connected or not.
+        now: Seconds of the clock that `traffic` was told.
+    """
+    key, summary = record.key, record.summary
+    if opened is not None:
+        error = error or opened.no_room or opened.format_error
+    return ArchiveView(
+        key=key.hex,
+        discovery_key=str(key.discovery_key),
+        name=record.name,
+        title=summary.title,
+        description=summary.description,
+        tags=list(record.tags),
+        writable=opened is not None and opened.metadata.feed.writable,
+        mode="archive",
+        state=state,
+        error=error,
+        version=summary.version,
+        files=summary.files,
+        size=summary.size,
+        blocks=Progress(summary.blocks_have, summary.blocks_total, summary.blocks_unavailable),
+        bytes=Progress(summary.bytes_have, summary.bytes_total),
+        progress=census.progress(summary, complete=state == "seeding"),
+        peers_connected=len(opened.connections) if opened is not None else 0,
+        peers_known=peers_known,
+        download_rate=traffic.downloaded.rate(now),
+        upload_rate=traffic.uploaded.rate(now),
+        downloaded=traffic.downloaded.total,
+        uploaded=traffic.uploaded.total,
+        added_at=record.added_at,
+        updated_at=record.updated_at,
+        last_peer_at=record.last_peer_at,
+    )
+
+
+def peer_views(
+    key: Key,
+    known: Iterable[swarm.PeerView],
+    talking: "Iterable[PeerConnection]",
+    *,
+    since_epoch: float,
+) -> list[PeerView]:
+    """The peers of one archive.
+
+    Args:
+        key: The archive's.
+        known: What the swarm says of them.
+        talking: Those of them that are connected.
+        since_epoch: To be added to the swarm's times to make them seconds since 1970.
+    """
+    by_connection: dict[Hashable, PeerConnection] = {peer.connection: peer for peer in talking}
+    return [_peer_view(key, one, by_connection.get(one.connection), since_epoch) for one in known]
+
+
+def _peer_view(
+    key: Key, known: swarm.PeerView, peer: "PeerConnection | None", since_epoch: float
+) -> PeerView:
+    return PeerView(
+        archive=key.hex,
+        address=known.address,
+        source=known.source,
+        state=known.state,
+        transport=known.kind,
+        initiator=known.initiator,
+        connected_at=known.connected_at and known.connected_at + since_epoch,
+        length=peer.announced_length if peer is not None else None,
+        downloaded=peer.traffic.downloaded.total if peer is not None else 0,
+        uploaded=peer.traffic.uploaded.total if peer is not None else 0,
+        dropped=known.dropped,
+        last_error=known.last_error,
+        marks=dict(known.marks),
+    )
