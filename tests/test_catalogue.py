@@ -2,7 +2,7 @@ import sqlite3
 
 import pytest
 
-from datd.catalogue import Catalogue, Record, Summary
+from datd.catalogue import Catalogue, Conflict, Record, Signed, Summary
 from datd.errors import StorageError
 from datd.keys import Key
 from datd.types import Address
@@ -29,6 +29,7 @@ async def test_what_was_added_is_there_after_a_restart(tmp_path):
         pinned=12,
         downloaded=2**53,
         summary=Summary(title="Ω", version=7, complete=True),
+        conflict=Conflict("ab", Signed(3, "01", "02"), Signed(4, "03", "04")),
         peers=[Address("10.0.0.1", 3282), Address("::1", 1)],
     )
     await catalogue.add(record)

@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +35,8 @@ _MIGRATIONS = (
         dirty INTEGER NOT NULL,
         downloaded INTEGER NOT NULL,
         uploaded INTEGER NOT NULL,
-        summary TEXT NOT NULL
+        summary TEXT NOT NULL,
+        conflict TEXT
     ) STRICT;
     CREATE TABLE peers (
         key TEXT NOT NULL REFERENCES archives (key) ON DELETE CASCADE,
@@ -65,6 +66,30 @@ class Summary:
 
 
 @dataclass(slots=True)
+class Signed:
+    """What a feed's writer put its name to. Hash and signature are hex, length counts blocks."""
+
+    length: int
+    root_hash: str
+    signature: str
+
+
+@dataclass(slots=True)
+class Conflict:
+    """Proof that one key signed two histories (T-22).
+
+    Attributes:
+        feed: Discovery key of the feed, hex.
+        kept: The history that came first, kept and served.
+        refused: The other one, of which nothing is stored.
+    """
+
+    feed: str
+    kept: Signed | None
+    refused: Signed
+
+
+@dataclass(slots=True)
 class Record:
     """One hosted archive. Times are seconds since 1970; `pinned` is the version to stop at."""
 
@@ -81,6 +106,7 @@ class Record:
     downloaded: int = 0
     uploaded: int = 0
     summary: Summary = field(default_factory=Summary)
+    conflict: Conflict | None = None
     peers: list[Address] = field(default_factory=list)
 
 
@@ -195,6 +221,7 @@ _COLUMNS = [
     "downloaded",
     "uploaded",
     "summary",
+    "conflict",
 ]
 # `dirty` has a writer of its own: a save that was prepared earlier must not undo it.
 _UPSERT = (
@@ -220,6 +247,7 @@ def _row(record: Record) -> tuple[Any, ...]:
         record.downloaded,
         record.uploaded,
         json.dumps(summary),
+        json.dumps(asdict(record.conflict)) if record.conflict else None,
     )
 
 
@@ -239,5 +267,14 @@ def _record(row: sqlite3.Row, peers: list[Address]) -> Record:
         downloaded=row["downloaded"],
         uploaded=row["uploaded"],
         summary=Summary(**{k: v for k, v in known.items() if k in Summary.__slots__}),
+        conflict=_conflict(row["conflict"]),
         peers=peers,
     )
+
+
+def _conflict(text: str | None) -> Conflict | None:
+    if text is None:
+        return None
+    known = json.loads(text)
+    kept = Signed(**known["kept"]) if known["kept"] else None
+    return Conflict(known["feed"], kept, Signed(**known["refused"]))

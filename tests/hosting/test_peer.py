@@ -15,6 +15,7 @@ from tests.helpers.libraries import (
 from tests.helpers.raw_peer import RawPeer, calling
 from tests.helpers.sessions import key_named
 
+from datd import crypto
 from datd.hosting.peer import UNSENT_BYTES, WRITE_SECONDS
 from datd.replication.request_queue import QUEUE_LIMIT
 from datd.types import Address
@@ -349,6 +350,15 @@ def test_t22_of_another_history_nothing_is_stored_and_the_old_one_is_served(told
             (shown,) = archive.peers()
             assert "another history" in (shown.dropped or "")
             assert shown.state != "banned"  # the signature is the author's
+            conflict = archive.record.conflict
+            assert conflict is not None
+            for signed in (conflict.kept, conflict.refused):  # the proof of both is kept
+                assert signed is not None
+                hash_, signature = bytes.fromhex(signed.root_hash), bytes.fromhex(signed.signature)
+                assert crypto.verify(hash_, signature, made.key.raw)
+            assert conflict.kept is not None
+            assert (conflict.kept.length, conflict.refused.length) == (length, fork.length)
+            assert "two histories" in ((await archive.view()).error or "")
             for path, value in made.files.items():
                 assert await read(archive, path) == value
             async with calling(here, *made.feeds, host="203.0.113.10") as reader:

@@ -286,6 +286,10 @@ class Feed:
                     damaged.append(block)
         return damaged
 
+    def signed_roots(self) -> tuple[int, bytes, bytes] | None:
+        """See `MerkleTree.signed_roots`: what the writer last put its name to, as known here."""
+        return self._tree.signed_roots()
+
     def take_damaged(self) -> list[int]:
         """Blocks found damaged since the last call."""
         damaged, self._damaged = self._damaged, []

@@ -9,7 +9,7 @@ Source: feeds.md sections 6 to 8, measured from hypercore 6.26 and 7.7.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from datd.crypto import parent_hash
+from datd.crypto import parent_hash, root_hash
 from datd.feed import flat_tree
 from datd.types import Node, NodeIndex
 
@@ -357,6 +357,13 @@ class MerkleTree:
             node = flat_tree.parent(node)
         whole += [root for root in roots if root.index != node]
         return Proof(whole, self.signature_of(length))
+
+    def signed_roots(self) -> tuple[int, bytes, bytes] | None:
+        """Length, root hash and signature of all that is held; None if it is not signed."""
+        roots, signature = self.roots(), self.signature_of(self.length)
+        if not self.length or roots is None or signature is None:
+            return None
+        return self.length, root_hash(roots), signature
 
     def signed_length(self, block: int) -> int:
         """The shortest signed length above a block with all roots known; 0 if there is none."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from datd.archive.entries import Stat
 from datd.catalogue import Record
-from datd.errors import NoRoom, StorageError, UnknownArchive
+from datd.errors import ForkError, NoRoom, StorageError, UnknownArchive
 from datd.hosting import census, reading, showing
 from datd.hosting.batches import Stored
 from datd.hosting.lane import Lane
@@ -306,6 +306,15 @@ class HostedArchive:
                 await self._content_found(opened)
         if live.picker.idle:
             self._stock.soon()
+
+    async def in_conflict(
+        self, live: LiveFeed, error: ForkError, kept: tuple[int, bytes, bytes] | None
+    ) -> None:
+        """A peer proved a second history: keep the proof of both, and the first one (T-22)."""
+        if self.record.conflict is None:
+            log.error("%s: two histories are signed", self.key.discovery_key)
+            self.record.conflict = census.conflict(live.feed.discovery_key, error, kept)
+            await self._services.catalogue.save([self.record])
 
     async def _content_found(self, opened: OpenArchive) -> None:
         async with self._gate:

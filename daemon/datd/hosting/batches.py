@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from datd.errors import BlockMissing, IntegrityError
+from datd.errors import BlockMissing, ForkError, IntegrityError
 from datd.feed.feed import Feed
 from datd.feed.merkle import Proof
 from datd.wire import messages
@@ -22,6 +22,7 @@ class Stored(NamedTuple):
         present_bytes: Bytes of all blocks held.
         digests: What is held above each of the blocks to ask for next.
         error: Why the batch was cut short, if it was.
+        kept: If that was another history: length, root hash and signature of the one held here.
     """
 
     here: list[int]
@@ -29,6 +30,7 @@ class Stored(NamedTuple):
     present_bytes: int
     digests: list[int]
     error: IntegrityError | None
+    kept: tuple[int, bytes, bytes] | None = None
 
 
 @dataclass(slots=True)
@@ -67,7 +69,8 @@ def store_batch(feed: Feed, blocks: Sequence[messages.Data], ask: Sequence[int])
     # A connection may have been cut off after its last batch was stored, and before anybody heard
     # of it: then a block comes again, and is here already.
     here = [data.index for data in blocks if data.index in new or feed.has(data.index)]
-    return Stored(here, size, feed.present_bytes, digests(feed, ask), error)
+    kept = feed.signed_roots() if isinstance(error, ForkError) else None
+    return Stored(here, size, feed.present_bytes, digests(feed, ask), error, kept)
 
 
 def digests(feed: Feed, ask: Sequence[int]) -> list[int]:

@@ -9,8 +9,8 @@ from functools import partial
 from bitarray.util import intervals
 
 from datd.archive.archive import HISTORY_LOOKED_AT
-from datd.catalogue import Record, Summary
-from datd.errors import ArchiveFormatError, BlockMissing
+from datd.catalogue import Conflict, Record, Signed, Summary
+from datd.errors import ArchiveFormatError, BlockMissing, ForkError
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.tally import Tally
@@ -107,6 +107,13 @@ def behind(opened: OpenArchive, record: Record) -> bool:
     if wanted > record.summary.version + 1:
         return True
     return any(not live.picker.idle for live in opened.live_feeds)
+
+
+def conflict(feed: bytes, error: ForkError, kept: tuple[int, bytes, bytes] | None) -> Conflict:
+    """What there is to show that one key signed two histories."""
+    refused = Signed(error.length, error.root_hash.hex(), error.evidence.hex())
+    ours = Signed(kept[0], kept[1].hex(), kept[2].hex()) if kept is not None else None
+    return Conflict(feed.hex(), ours, refused)
 
 
 def _is_complete(opened: OpenArchive, record: Record) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from datd.errors import ProtocolError, StorageError
+from datd.errors import ForkError, ProtocolError, StorageError
 from datd.hosting.archive import HostedArchive
 from datd.hosting.batches import Served, Stored
 from datd.hosting.buffers import Unfinished
@@ -311,6 +311,8 @@ class PeerConnection:
             self.connection.delivered(len(stored.here))
             await archive.blocks_stored(channel.live, stored)
         if stored.error is not None:
+            if isinstance(stored.error, ForkError):
+                await archive.in_conflict(channel.live, stored.error, stored.kept)
             if stored.error.index >= 0:
                 channel.exchange.failed(stored.error.index)
                 self.connection.distrust(channel.live.feed.discovery_key, stored.error.index)

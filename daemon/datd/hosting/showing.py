@@ -39,6 +39,11 @@ def archive_view(
     key, summary = record.key, record.summary
     if opened is not None:
         error = error or opened.no_room or opened.format_error
+    if error is None and record.conflict is not None:
+        error = (
+            "the key of this archive has signed two histories: the one that came first is kept and "
+            f"served, another of {record.conflict.refused.length} blocks is refused"
+        )
     return ArchiveView(
         key=key.hex,
         discovery_key=str(key.discovery_key),
