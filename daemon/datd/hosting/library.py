@@ -11,7 +11,7 @@ from datd import __version__
 from datd.catalogue import Record
 from datd.errors import ArchiveExists, DatdError, KeyFormatError, StorageError, UnknownArchive
 from datd.hosting.archive import HostedArchive
-from datd.hosting.buffers import Unfinished
+from datd.hosting.buffers import Share, Unfinished, Unsent
 from datd.hosting.peer import PeerConnection
 from datd.hosting.services import Services
 from datd.hosting.views import DaemonView, PeerView
@@ -44,6 +44,7 @@ class Library:
         self._started_at = services.wall_clock()
         self._adding = asyncio.Lock()
         self._unfinished: Unfinished[Connection] = Unfinished()
+        self._unsent = Unsent()
 
     # ---- life
 
@@ -226,6 +227,7 @@ class Library:
             find=self._find_for_peer,
             clock=self._services.clock,
             unfinished=self._unfinished,
+            unsent=Share(self._unsent),
         )
         await peer.run()
 

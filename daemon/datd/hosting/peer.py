@@ -6,6 +6,7 @@ queued requests, asks for blocks, encrypts and sends, and sleeps until something
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datd.errors import ForkError, ProtocolError, StorageError
 from datd.hosting.archive import HostedArchive
 from datd.hosting.batches import Served, Stored
-from datd.hosting.buffers import Unfinished
+from datd.hosting.buffers import Share, Unfinished
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.stats import Traffic
@@ -44,6 +45,8 @@ UNSENT_BYTES = 2**20
 KEEPS_HASHES = "datd-keeps-hashes"
 # A peer that takes nothing for so long is gone, or wants us to hold what it asked for (T-17).
 WRITE_SECONDS = 120.0
+# While others hold all the memory for answers, a peer's turn is looked for so often.
+STARVED_SECONDS = 0.2
 
 
 @dataclass(eq=False, slots=True)
@@ -73,6 +76,7 @@ class PeerConnection:
         find: Callable[[bytes], HostedArchive],
         clock: Callable[[], float],
         unfinished: Unfinished[Connection],
+        unsent: Share,
     ) -> None:
         self.connection = connection
         self.archive: HostedArchive | None = None
@@ -80,6 +84,8 @@ class PeerConnection:
         self._find = find
         self._clock = clock
         self._unfinished = unfinished
+        self._unsent = unsent
+        self._starved = False
         self._session = Session(
             nonce=os.urandom(24), peer_id=peer_id, now=clock(), extensions=(KEEPS_HASHES,)
         )
@@ -114,6 +120,7 @@ class PeerConnection:
                 await self._talk_about(archive)
         finally:
             self._unfinished.forget(self.connection)
+            self._unsent.close()
 
     async def _talk_about(self, archive: HostedArchive) -> None:
         async with archive.opened() as opened:
@@ -328,6 +335,7 @@ class PeerConnection:
         session = self._session
         while True:
             self._wake.clear()
+            self._starved = False
             self._keep_time(self._clock())
             if self._join_content():
                 self._take_events()  # what the peer said of it before
@@ -340,9 +348,12 @@ class PeerConnection:
             if data:
                 # Meanwhile the lane makes the next answers ready.
                 await self._write(data)
-            elif self._ended and not any(c.serving for c in self._channels.values()):
+            self._unsent.sent()
+            if data:
+                continue
+            if self._ended and not any(c.serving for c in self._channels.values()):
                 return
-            elif not self._wake.is_set():
+            if not self._wake.is_set():
                 await self._sleep()
 
     async def _write(self, data: bytes | bytearray) -> None:
@@ -371,6 +382,11 @@ class PeerConnection:
             channel.serving = None
         if self._opened is None or not self._session.handshaken:
             return
+        if not (channel.left or channel.exchange.queued):
+            return
+        if not self._unsent.take(SERVE_BYTES):
+            self._starved = True
+            return
         requests = channel.left or channel.exchange.take_requests(SERVE_COUNT, SERVE_BYTES)
         channel.left = ()
         if requests:
@@ -381,6 +397,7 @@ class PeerConnection:
             channel.serving.add_done_callback(lambda _: self._wake.set())
 
     def _answer(self, channel: _Channel, served: Served) -> None:
+        self._unsent.made(SERVE_BYTES)
         self._session.send_encoded(served.frames)
         channel.left = served.left
         for index in served.lost:
@@ -405,6 +422,8 @@ class PeerConnection:
 
     async def _sleep(self) -> None:
         deadline = self._deadline()
+        if self._starved:
+            deadline = min(deadline or math.inf, self._clock() + STARVED_SECONDS)
         try:
             async with asyncio.timeout_at(deadline):
                 await self._wake.wait()
