@@ -26,13 +26,13 @@ def write(file: Path, data: bytes) -> None:
     file.write_bytes(data)
 
 
-def hashes_in(folder: Path) -> dict[str, str]:
+def hashes_in(folder: Path, *, with_empty: bool = False) -> dict[str, str]:
     """SHA-256 of every file by its name in the archive.
 
-    Files without a byte are left out: the original never makes them in a clone.
+    Files without a byte are left out unless asked for: the original never makes them in a clone.
     """
     return {
         f"/{file.relative_to(folder)}": hashlib.sha256(file.read_bytes()).hexdigest()
         for file in folder.rglob("*")
-        if file.is_file() and ".dat" not in file.parts and file.stat().st_size
+        if file.is_file() and ".dat" not in file.parts and (with_empty or file.stat().st_size)
     }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.helpers.folders import hashes_in
 from tests.helpers.lab import Lab, needs_lab
 from tests.helpers.reference import Event, NotHeard, Program, Reference, Where
 
@@ -23,12 +24,8 @@ def make_files(folder: Path) -> dict[str, str]:
     return {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
 
 
-def hashes_in(folder: Path) -> dict[str, str]:
-    return {
-        f"/{file.relative_to(folder)}": hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in folder.rglob("*")
-        if file.is_file() and ".dat" not in file.parts
-    }
+def all_hashes_in(folder: Path) -> dict[str, str]:
+    return hashes_in(folder, with_empty=True)
 
 
 @pytest.fixture
@@ -46,7 +43,7 @@ def test_dat_clone_finds_dat_share_on_a_lan(
     clone = reference.dat_clone(key, tmp_path / "copy", where=Where(lab, "h2"))
     clone.wait_for_line(r"dat sync complete")
     assert clone.wait_for_end() == 0
-    assert hashes_in(tmp_path / "copy") == hashes_in(folder)
+    assert all_hashes_in(tmp_path / "copy") == all_hashes_in(folder)
 
 
 @pytest.mark.parametrize("kind", ["tcp", "utp"])
@@ -65,7 +62,7 @@ def test_a_clone_over_one_transport_through_our_own_discovery_server(
     )
     cloner.wait_for("synced")
     assert {event["type"] for event in cloner.said("connection")} == {kind}
-    assert hashes_in(tmp_path / "copy") == hashes_in(folder)
+    assert all_hashes_in(tmp_path / "copy") == all_hashes_in(folder)
 
 
 def test_a_clone_through_two_nat_boxes(reference: Reference, folder: Path, tmp_path: Path):
@@ -81,7 +78,7 @@ def test_a_clone_through_two_nat_boxes(reference: Reference, folder: Path, tmp_p
             "clone", tmp_path / "copy", "--key", shared["key"], *server, where=Where(lab, "b")
         )[0].wait_for("synced")
         reference.stop_all()
-    assert hashes_in(tmp_path / "copy") == hashes_in(folder)
+    assert all_hashes_in(tmp_path / "copy") == all_hashes_in(folder)
 
 
 def test_a_clone_over_a_cable_that_loses_packets(
@@ -127,12 +124,12 @@ def test_a_whole_peer_is_fetched_and_its_store_stays_as_it_was(
 ):
     store = tmp_path / "store"
     reference.make_archive(folder, store, block_size=1000)
-    before = hashes_in(store)
+    before = all_hashes_in(store)
     _, seeding = reference.partial_peer(store)
     fetch(reference, tmp_path / "got", seeding).wait_for("fetched")
     checked = reference.check_folder(tmp_path / "got")
-    assert {f["name"]: f["sha256"] for f in checked["files"]} == hashes_in(folder)
-    assert hashes_in(store) == before
+    assert {f["name"]: f["sha256"] for f in checked["files"]} == all_hashes_in(folder)
+    assert all_hashes_in(store) == before
 
 
 def test_a_peer_that_holds_a_third_gives_that_third(

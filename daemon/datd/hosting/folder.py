@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from datd.errors import StorageError
-from datd.storage.disk import replace_file
+from datd.storage.private import create_private, read_private
 
 _MAKE_ANEW = "remove it, and the next start makes a new one"
 
@@ -70,19 +70,16 @@ class DataFolder:
         """
         file = self.path / "api.token"
         try:
-            status = file.stat()
-            token = file.read_text(encoding="ascii").strip()
-        except FileNotFoundError:
-            token = secrets.token_hex(32)
-            replace_file(file, f"{token}\n".encode(), mode=0o600)
-            return token
-        except OSError as error:
-            raise StorageError(f"{file} cannot be read: {error.strerror}") from None
+            kept = read_private(file)
+            if kept is None:
+                token = secrets.token_hex(32)
+                create_private(file, f"{token}\n".encode())
+                return token
+            token = kept.decode("ascii").strip()
+        except StorageError as error:
+            raise StorageError(f"{file} cannot be the token of the API: {error}") from None
         except UnicodeDecodeError:
             raise StorageError(f"{file} holds no token: {_MAKE_ANEW}") from None
-        # T-50: what others could read is not used.
-        if status.st_mode & 0o077:
-            raise StorageError(f"{file} can be read by others: chmod 600 {file}")
         if not token:
             raise StorageError(f"{file} is empty: {_MAKE_ANEW}")
         return token

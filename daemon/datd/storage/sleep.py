@@ -97,7 +97,6 @@ class SleepFile:
         self._kind = kind
         self._size = kind.entry_sizes[0]
         self._blank = bytes(self._size)
-        self._page_size = self._size * _PAGE_ENTRIES
         self._pages: dict[int, bytes] = {}
         self._has_header = read_entry_size(file, kind) is not None
 
