@@ -1,0 +1,1 @@
+"""The one UDP socket that uTP, DNS discovery and the DHT share."""
