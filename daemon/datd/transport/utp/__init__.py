@@ -1,0 +1,1 @@
+"""uTP: reliable streams over UDP that give way to other traffic."""
