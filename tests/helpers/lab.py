@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from tests.helpers.pieces import missing
-from tests.lab.netlab import Lab, LabError
+from tests.lab.netlab import Lab
+from tests.lab.system import LabError
 
 __all__ = ["Lab", "needs_lab"]
 

@@ -5,6 +5,7 @@ exec ID HOST COMMAND ...          run something inside a host; exit status is pa
 loss ID HOST PERCENT              drop so much of what HOST receives, 0 ends that
 mcast ID HOST on|off              allow or forbid multicast
 block ID HOST tcp|udp on|off      drop new TCP connections, or all datagrams
+cut ID HOST on|off                pull the host's cable, or plug it in again
 down ID · list · gc               remove one; show all; remove those whose owner is gone
 run lan|nat|wire [options] -- COMMAND ...   up, COMMAND with $NETLAB = ID, down whatever happens
 """
@@ -25,6 +26,7 @@ def topology_options(parser: argparse.ArgumentParser) -> None:
     """Options of `up` and `run`."""
     parser.add_argument("topology", choices=["lan", "nat", "wire"])
     parser.add_argument("--hosts", type=int, default=3)
+    parser.add_argument("--ipv6", action="store_true", help="hosts of a LAN have IPv6 too")
     for side in ("--nat-a", "--nat-b"):
         parser.add_argument(side, choices=["cone", "symmetric", "full", "none"], default="cone")
     for name in SPOILING:
@@ -49,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
         ("loss", "id", "host", "percent"),
         ("mcast", "id", "host", "state"),
         ("block", "id", "host", "protocol", "state"),
+        ("cut", "id", "host", "state"),
         ("down", "id"),
         ("list",),
         ("gc",),
@@ -64,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 def build(options: argparse.Namespace, lab_id: str | None) -> Lab:
     """The network that the options describe."""
     if options.topology == "lan":
-        return Lab.lan(options.hosts, lab_id)
+        return Lab.lan(options.hosts, lab_id, ipv6=options.ipv6)
     if options.topology == "nat":
         return Lab.nat(options.nat_a, options.nat_b, lab_id)
     given = {name: getattr(options, name) for name in (*SPOILING, "mtu")}
@@ -91,7 +94,7 @@ def main() -> int:
         case "up":
             lab = build(options, options.id)
             lab.save(None)
-            sys.stdout.write(f"{lab.addresses}\n")
+            sys.stdout.write(f"{lab.addresses} {lab.addresses6 or ''}".rstrip() + "\n")
         case "run":
             return run(options, rest)
         case "exec":
@@ -104,6 +107,8 @@ def main() -> int:
         case "block":
             on = options.state == "on"
             Lab.load(options.id).block(options.host, options.protocol, on=on)
+        case "cut":
+            Lab.load(options.id).cut(options.host, on=options.state == "on")
         case "down":
             Lab.load(options.id).down()
         case "list":

@@ -1,7 +1,8 @@
 """The cable of `Lab.wire`: two TUN devices and a loop between them that delays, loses and reorders.
 
 Runs as a process of its own, `python cable.py`, told what to do by one JSON object on its standard
-input. It prints `ok` when both ends are up and ends when a namespace is gone. Good for about
+input. It prints `ok` when both ends are up and ends when a namespace is gone; SIGUSR1
+pulls it out, SIGUSR2 plugs it in again. Good for about
 100 Mbit/s. Its randomness is seeded: the same packets are lost each time.
 """
 
@@ -12,6 +13,7 @@ import json
 import os
 import random
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -81,10 +83,13 @@ class Relay:
         self._due: list[tuple[float, int, int, bytes]] = []
         self._count = 0
         self._chance = random.Random(1).random
+        self.cut = False  # pulled: what is let in is gone, what is under way still arrives
 
     def take(self, end: int, packet: bytes, now: float) -> None:
         """Let a packet in at an end; it may be lost at once."""
         cable, chance = self._cable, self._chance
+        if self.cut:
+            return
         if cable.loss and chance() < cable.loss / 100:
             return
         at = now
@@ -114,8 +119,12 @@ class Relay:
 
 
 def carry(cable: Cable, ends: list[int]) -> None:
-    """Pass packets on until a namespace is gone."""
+    """Say that it is ready, then pass packets on until a namespace is gone."""
     relay = Relay(cable, ends)
+    signal.signal(signal.SIGUSR1, lambda *_: setattr(relay, "cut", True))
+    signal.signal(signal.SIGUSR2, lambda *_: setattr(relay, "cut", False))
+    sys.stdout.write("ok\n")
+    sys.stdout.close()
     poll = select.poll()
     for end in ends:
         poll.register(end, select.POLLIN)
@@ -140,8 +149,6 @@ def main() -> None:
     """Read the settings, build both ends, carry."""
     cable = Cable(**json.load(sys.stdin))
     ends = [open_end(name, address, cable.mtu) for name, address in cable.ends]
-    sys.stdout.write("ok\n")
-    sys.stdout.close()
     carry(cable, ends)
 
 

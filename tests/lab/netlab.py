@@ -12,64 +12,27 @@ cannot leave this machine.
 import contextlib
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from tests.lab.capture import ROOT, Capture
+from tests.lab.system import LabError, started_at, tool, wait_for_ends
+
 PREFIX = "dl."
 # Which labs exist, and whose they are, so that those of a killed owner can be found.
 STATE = Path(os.environ.get("NETLAB_STATE", "/run/netlab"))
 LAN_ADDRESS = "10.99.0.{}"
+LAN_ADDRESS_6 = "fd99::{}"
 WAN_ADDRESS = "203.0.113.{}"
 # Processes inside get this long, in seconds, between being asked to end and being ended.
 GRACE = 3.0
 
 Nat = Literal["cone", "symmetric", "full", "none"]
-
-
-class LabError(Exception):
-    """The kernel or a tool refused to build a part of the lab."""
-
-
-def tool(*words: str, needed: bool = True, text: str | None = None) -> str:
-    """Run a command of the system and return what it printed.
-
-    Raises:
-        LabError: It failed and `needed` says that this matters.
-    """
-    done = subprocess.run(words, input=text, text=True, capture_output=True, check=False)
-    if needed and done.returncode:
-        raise LabError(f"{' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout
-
-
-def started_at(pid: int) -> int:
-    """When a process began, in ticks since boot: with its pid this names it for good. 0 = gone."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return 0
-    return int(text.rpartition(")")[2].split()[19])
-
-
-def wait_for_ends(pids: set[int], seconds: float) -> None:
-    """Return when all these processes are gone, or after so many seconds."""
-    deadline = time.monotonic() + seconds
-    for pid in pids:
-        try:
-            descriptor = os.pidfd_open(pid)
-        except OSError:
-            continue
-        try:
-            select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
-        finally:
-            os.close(descriptor)
 
 
 class Lab:
@@ -82,20 +45,33 @@ class Lab:
         self.kind = kind
         self.addresses: dict[str, str] = {}
         self._processes: list[subprocess.Popen[Any]] = []
+        self.addresses6: dict[str, str] = {}
+        # Where each host is plugged in: the other namespace, and the device there.
+        self._plugs: dict[str, tuple[str, str]] = {}
         self._relay: tuple[int, int] | None = None  # pid and start of a cable's process
 
     # --- topologies ---
 
     @classmethod
-    def lan(cls, hosts: int = 3, lab_id: str | None = None) -> Self:
-        """h1 … hN on one switch, with multicast. A default route leads nowhere."""
+    def lan(cls, hosts: int = 3, lab_id: str | None = None, *, ipv6: bool = False) -> Self:
+        """h1 … hN on one switch, with multicast. A default route leads nowhere.
+
+        Args:
+            hosts: How many.
+            lab_id: Name of the lab; made up when absent.
+            ipv6: Whether they have IPv6 too: `ip6` tells the address, and a link-local one each.
+        """
         with cls._building("lan", lab_id) as lab:
             lab._switch("sw")
             for number in range(1, hosts + 1):
                 host, address = f"h{number}", LAN_ADDRESS.format(number)
-                lab._namespace(host)
+                lab._namespace(host, ipv6=ipv6)
                 lab._plug(host, "eth0", "sw", address)
                 lab.addresses[host] = address
+                if ipv6:
+                    lab.addresses6[host] = LAN_ADDRESS_6.format(number)
+                    words = ("addr", "add", f"{lab.addresses6[host]}/64", "dev", "eth0", "nodad")
+                    lab._ip(host, *words)
                 lab._route(host, "224.0.0.0/4", "dev", "eth0")
                 # Without any route name look-ups fail in another way than on a host whose
                 # internet is down, and the original programs do look up names.
@@ -176,16 +152,18 @@ class Lab:
 
     # --- parts ---
 
-    def _namespace(self, host: str, *, forwards: bool = False) -> None:
+    def _namespace(self, host: str, *, forwards: bool = False, ipv6: bool = False) -> None:
         tool("ip", "netns", "add", self.namespace(host))
+        # An address that is still being tested for a twin cannot be bound yet; here is no twin.
+        switch, value = ("accept_dad", 0) if ipv6 else ("disable_ipv6", 1)
+        for device in ("all", "default"):
+            self._set(host, f"ipv6/conf/{device}/{switch}", value, needed=ipv6)
         self._ip(host, "link", "set", "lo", "up")
-        self._set(host, "ipv6/conf/all/disable_ipv6", needed=False)
-        self._set(host, "ipv6/conf/default/disable_ipv6", needed=False)
         if forwards:
             self._set(host, "ipv4/ip_forward")
 
-    def _set(self, host: str, switch: str, *, needed: bool = True) -> None:
-        command = f"echo 1 > /proc/sys/net/{switch}"
+    def _set(self, host: str, switch: str, value: int = 1, *, needed: bool = True) -> None:
+        command = f"echo {value} > /proc/sys/net/{switch}"
         tool(*self.prefix(host), "sh", "-c", command, needed=needed)
 
     def _switch(self, name: str) -> None:
@@ -202,6 +180,7 @@ class Lab:
     def _plug(self, host: str, device: str, switch: str, address: str) -> None:
         port = f"p{host}"
         self._pair(host, device, switch, port)
+        self._plugs[host] = (switch, port)
         self._ip(switch, "link", "set", port, "master", "br0", "up")
         self._bring_up(host, device, address)
 
@@ -214,6 +193,7 @@ class Lab:
         self._namespace(box, forwards=True)
         self._plug(box, "out", "wan", public)
         self._pair(host, "eth0", box, "in")
+        self._plugs[host] = (box, "in")
         self._bring_up(box, "in", f"192.168.{number}.1")
         self._bring_up(host, "eth0", inside)
         self._route(host, "default", "via", f"192.168.{number}.1")
@@ -256,6 +236,53 @@ class Lab:
         chain = f'type filter hook input priority -9; iifname "lo" accept; {what} drop;'
         self._table(host, f"labblock{protocol}", f"chain i {{ {chain} }};" if on else None)
 
+    def cut(self, host: str, *, on: bool = True, link: bool = False) -> None:
+        """Pull a host's cable, or plug it in again: no packet passes, and nobody is told.
+
+        The host goes on sending: a packet that it dropped itself would be an error to its
+        programs, and its TCP would try again sooner than over a cable that is gone.
+
+        Args:
+            host: Whose; a cable of `Lab.wire` has two ends, and is pulled at both.
+            on: Whether it is pulled.
+            link: Whether the host also sees its link go down. Not for `Lab.wire`.
+        """
+        if self._relay:
+            if link:
+                raise ValueError("both ends of a cable stay up")
+            os.kill(self._relay[0], signal.SIGUSR1 if on else signal.SIGUSR2)
+            return
+        other, port = self._plugs[host]
+        if link:
+            self._ip(other, "link", "set", port, "down" if on else "up")
+        elif port == "in":
+            drop = f'type filter hook {{}} priority -400; {{}} "{port}" drop;'
+            chains = (
+                f"chain i {{ {drop.format('prerouting', 'iifname')} }};"
+                f" chain o {{ {drop.format('postrouting', 'oifname')} }};"
+            )
+            self._table(other, "labcut", chains if on else None)
+        else:
+            self._ip(other, "link", "set", port, *(["nomaster"] if on else ["master", "br0"]))
+
+    def garbage(
+        self, sender: str, host: str, port: int, *, rate: float = 200, seed: int = 1
+    ) -> None:
+        """Have one host throw random datagrams at a UDP port of another until the lab ends.
+
+        A part of them begins like uTP, DNS or a message of the DHT; see `tests.lab.garbage`.
+        """
+        words = [self.ip(host), str(port), str(rate), str(seed)]
+        self.popen(sender, [sys.executable, "-m", "tests.lab.garbage", *words], cwd=ROOT)
+
+    def capture(self, host: str, device: str = "eth0") -> Capture:
+        """Begin to catch all packets of a host; see `Capture`.
+
+        Raises:
+            OSError: There is no such device.
+        """
+        return Capture(self, host, device)
+
     # --- use ---
 
     def namespace(self, host: str) -> str:
@@ -265,6 +292,10 @@ class Lab:
     def ip(self, host: str) -> str:
         """IPv4 address of a host; of a box, its public one."""
         return self.addresses[host]
+
+    def ip6(self, host: str) -> str:
+        """IPv6 address of a host in a lab that has them."""
+        return self.addresses6[host]
 
     def prefix(self, host: str) -> list[str]:
         """Words before a command that make it run inside a host."""
@@ -293,6 +324,8 @@ class Lab:
             "id": self.id,
             "kind": self.kind,
             "addresses": self.addresses,
+            "addresses6": self.addresses6,
+            "plugs": self._plugs,
             "relay": self._relay,
             "owner": [owner, started_at(owner)] if owner else None,
         }
@@ -305,6 +338,8 @@ class Lab:
         with contextlib.suppress(FileNotFoundError):
             note = json.loads((STATE / f"{lab_id}.json").read_text())
             lab.kind, lab.addresses = note["kind"], note["addresses"]
+            lab.addresses6 = note.get("addresses6", {})
+            lab._plugs = {host: tuple(plug) for host, plug in note.get("plugs", {}).items()}
             lab._relay = tuple(note["relay"]) if note["relay"] else None
         return lab
 

@@ -14,9 +14,12 @@ pytestmark = [pytest.mark.network, pytest.mark.xdist_group("netlab")]
 
 ECHO = """
 import socket, struct, sys
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) if sys.argv[1:] == ["::"] else (
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
 udp.bind(("", 7777))
-if sys.argv[1:]:
+if sys.argv[1:] == ["::"]:
+    pass
+elif sys.argv[1:]:
     group = socket.inet_aton(sys.argv[1]) + socket.inet_aton("0.0.0.0")
     udp.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
 print("ready", flush=True)
@@ -26,7 +29,7 @@ while True:
 """
 ASK = """
 import socket, sys
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
 udp.settimeout(float(sys.argv[3]))
 answers = 0
 for number in range(int(sys.argv[2])):
@@ -50,6 +53,11 @@ def echo_at(lab: Lab, host: str, *groups: str) -> None:
 def answers(lab: Lab, host: str, address: str, *, count: int = 1, patience: float = 0.3) -> int:
     words = [sys.executable, "-c", ASK, address, str(count), str(patience)]
     return int(lab.run(host, words, capture_output=True, text=True).stdout)
+
+
+def link(lab: Lab, host: str) -> str:
+    words = ["ip", "link", "show", "eth0"]
+    return str(lab.run(host, words, capture_output=True, text=True).stdout)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +93,57 @@ def test_loss_takes_about_the_share_it_was_told(lan: Lab):
         assert 10 < answers(lan, "h2", lan.ip("h1"), count=60, patience=0.05) < 50
     finally:
         lan.loss("h1", 0)
+
+
+def test_a_pulled_cable_carries_nothing_and_tells_nobody(lan: Lab):
+    for host in ("h1", "h2"):
+        lan.cut(host)
+        assert answers(lan, "h2", lan.ip("h1"), count=2) == 0
+        assert "UP" in link(lan, host)
+        lan.cut(host, on=False)
+        assert answers(lan, "h2", lan.ip("h1"), patience=5) == 1
+
+
+def test_a_pulled_cable_may_be_seen_by_the_host(lan: Lab):
+    lan.cut("h1", link=True)
+    assert "NO-CARRIER" in link(lan, "h1")
+    assert answers(lan, "h2", lan.ip("h1")) == 0
+    lan.cut("h1", on=False, link=True)
+    assert "NO-CARRIER" not in link(lan, "h1")
+    assert answers(lan, "h2", lan.ip("h1"), count=5, patience=2) > 0
+
+
+def test_a_pulled_cable_between_two_hosts():
+    needs_lab(tun=True)
+    with Lab.wire() as lab:
+        echo_at(lab, "h1")
+        assert answers(lab, "h2", lab.ip("h1"), patience=5) == 1
+        lab.cut("h2")
+        assert answers(lab, "h2", lab.ip("h1")) == 0
+        lab.cut("h2", on=False)
+        assert answers(lab, "h2", lab.ip("h1"), patience=5) == 1
+
+
+def test_hosts_may_have_ipv6_too():
+    needs_lab()
+    with Lab.lan(2, ipv6=True) as lab:
+        echo_at(lab, "h1", "::")
+        assert answers(lab, "h2", lab.ip6("h1"), patience=5) == 1
+        again = Lab.load(lab.id)
+        assert again.ip6("h1") == lab.ip6("h1")
+        again.cut("h1")
+        assert answers(lab, "h2", lab.ip6("h1")) == 0
+
+
+def test_a_host_behind_a_box_can_be_cut_off():
+    needs_lab()
+    with Lab.nat("cone", "none") as lab:
+        echo_at(lab, "pub")
+        for host, asks in (("a", "a"), ("b", "b"), ("nata", "a"), ("pub", "b")):
+            lab.cut(host)
+            assert answers(lab, asks, lab.ip("pub")) == 0
+            lab.cut(host, on=False)
+            assert answers(lab, asks, lab.ip("pub"), patience=5) == 1
 
 
 def test_a_cone_lets_answers_in_and_nothing_else():
