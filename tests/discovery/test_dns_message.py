@@ -6,8 +6,19 @@ from hypothesis import strategies as st
 from tests.helpers.vectors import vectors
 
 from datd.discovery import dns_message
-from datd.discovery.dns_message import TYPE_A, TYPE_SRV, TYPE_TXT, Answer, Message, Question
+from datd.discovery.dns_message import (
+    PROBE,
+    TYPE_A,
+    TYPE_SRV,
+    TYPE_TXT,
+    Answer,
+    Message,
+    Question,
+    Record,
+)
+from datd.discovery.dns_text import Text
 from datd.types import Address
+from datd.udp.demultiplex import Kind, kind_of
 
 DOMAIN = "dat.local"
 NAME = bytes.fromhex("0de13c996ac2b1c615eee05750d180da0a97042d")
@@ -178,3 +189,161 @@ def test_what_we_say_is_what_we_hear(name, port, token):
     assert question == Question(name, TYPE_TXT)
     data = dns_message.encode_answer(question, DOMAIN, host="10.0.0.1", port=port, token=token)
     assert read(data).answers == [Answer(name, (Address("0.0.0.0", port),), token)]
+
+
+# ---- with servers
+
+SERVER = "10.99.0.3:5300"
+TOKENS = {
+    "10.99.0.1": "HVM7flMuHpA2KWGO6PWq4AEbdishdZ0EAMjmOtyJofY=",
+    "10.99.0.2": "THAOqzhWkryDl18D13hb78LelrKLm/Al9i11Uch5Zy0=",
+}
+
+
+def between(host: str) -> list[tuple[bool, bytes]]:
+    """What a host and the server said to one another: whether it was the host, and what."""
+    unicast = [row for row in RECORDED if SERVER in row[:2] and row[0].startswith((host, SERVER))]
+    return [
+        (sender != SERVER, data)
+        for sender, to, data in unicast
+        if host in (sender.partition(":")[0], to.partition(":")[0])
+    ]
+
+
+def said_by(host: str) -> list[bytes]:
+    return [data for outward, data in between(host) if outward]
+
+
+def told_to(host: str) -> list[bytes]:
+    return [data for outward, data in between(host) if not outward]
+
+
+def test_our_probe_is_the_recorded_one_to_the_byte():
+    assert said_by("10.99.0.1")[0] == dns_message.encode_probe(0x60DC, DOMAIN)
+    assert said_by("10.99.0.2")[0] == dns_message.encode_probe(0xB572, DOMAIN)
+
+
+@pytest.mark.parametrize(
+    ("host", "id", "port"), [("10.99.0.1", 0x60DD, 3282), ("10.99.0.2", 0xB573, 4444)]
+)
+def test_our_announce_is_the_recorded_one_to_the_byte(host: str, id: int, port: int):
+    ours = dns_message.encode_announce(id, NAME, DOMAIN, token=TOKENS[host], port=port)
+    assert ours == said_by(host)[1]
+    text = Text(subscribe=True, token=TOKENS[host], announce=port)
+    assert read(ours) == Message(
+        id=id,
+        questions=[Question(NAME, TYPE_TXT)],
+        records=[Record(NAME, TYPE_TXT, text=text)],
+        head=ours[12:68],
+        first=Question(NAME, TYPE_TXT),
+    )
+
+
+def test_a_lookup_is_an_announce_without_a_port_and_an_unannounce_subscribes_to_nothing():
+    lookup = read(dns_message.encode_lookup(7, NAME, DOMAIN, token="t"))
+    assert [record.text for record in lookup.records] == [Text(subscribe=True, token="t")]
+    goodbye = read(dns_message.encode_unannounce(7, NAME, DOMAIN, token="t", port=3282))
+    assert [record.text for record in goodbye.records] == [Text(token="t", unannounce=3282)]
+    assert lookup.questions == goodbye.questions == [Question(NAME, TYPE_TXT)]
+
+
+def test_our_push_and_its_acknowledgement_are_the_recorded_ones_to_the_byte():
+    push, acknowledgement = told_to("10.99.0.1")[-1], said_by("10.99.0.1")[-1]
+    peer = Address("10.99.0.2", 4444)
+    assert dns_message.encode_push(0xACA3, NAME, DOMAIN, peer) == push
+    assert dns_message.encode_acknowledgement(0xACA3) == acknowledgement
+    assert read(push) == Message(id=0xACA3, records=[Record(NAME, TYPE_SRV, peer=peer)])
+    assert read(acknowledgement) == Message(id=0xACA3, response=True)
+
+
+def test_recorded_answers_are_understood():
+    probed, announced = (read(data) for data in told_to("10.99.0.2")[:2])
+    seen = Text(token=TOKENS["10.99.0.2"], host="10.99.0.2", port=57625)
+    assert probed.records == [Record(PROBE, TYPE_TXT, text=seen)]
+    assert (probed.id, probed.response, probed.first) == (0xB572, True, Question(PROBE, TYPE_TXT))
+    known = Text(token=TOKENS["10.99.0.2"], peers=(Address("10.99.0.1", 3282),))
+    assert announced.records == [Record(NAME, TYPE_TXT, text=known)]
+    assert announced.answers == [Answer(NAME, known.peers, known.token)]
+
+
+def test_our_replies_have_the_shape_of_the_recorded_ones():
+    assert len(told_to("10.99.0.2")) == 3
+    for data in told_to("10.99.0.2"):
+        message = read(data)
+        records = [dns_message.text_record(record.text) for record in message.records]
+        ours = dns_message.encode_reply(message.id, message.head, records)
+        # Ours gives the name a second time as a pointer to the first.
+        assert ours.replace(b"\xc0\x0c", message.head[:-4]) == data
+        assert read(ours) == message
+
+
+def test_what_a_server_says_of_the_asker_is_no_answer_about_a_name():
+    assert read(told_to("10.99.0.2")[0]).answers == []
+
+
+def test_queries_tell_nothing_about_peers_to_multicast():
+    assert read(told_to("10.99.0.1")[-1]).answers == []
+
+
+def test_other_classes_than_the_internet_are_left_out():
+    announce = dns_message.encode_announce(7, NAME, DOMAIN, token="t", port=1)
+    chaos = read(announce.replace(b"\0\x10\0\x01", b"\0\x10\0\x03"))
+    assert (chaos.questions, chaos.first, chaos.records) == ([], None, [])
+
+
+def test_t31_pointers_forwards_are_refused():
+    announce = dns_message.encode_announce(7, NAME, DOMAIN, token="t", port=1)
+    name = announce[12:64]
+    assert read(announce[:68] + b"\xc0\x0c" + announce[120:]).records
+    forwards = announce[:12] + b"\xc0\x12" + announce[64:68] + name + announce[120:]
+    assert dns_message.decode(forwards, DOMAIN) is None
+
+
+def test_replies_of_each_type_are_read_as_they_were_meant():
+    head = dns_message.encode_lookup(7, NAME, DOMAIN, token="")[12:68]
+    peers = [Address("10.0.0.1", 3282), Address("255.255.255.255", 65535)]
+    services = [dns_message.service_record(peer) for peer in peers]
+    told = read(dns_message.encode_reply(7, head, services))
+    assert told.records == [Record(NAME, TYPE_SRV, peer=peer) for peer in peers]
+    assert told.answers == [Answer(NAME, (peer,)) for peer in peers]
+    told = read(dns_message.encode_reply(7, head, [dns_message.address_record("10.0.0.1")]))
+    assert told.records == [Record(NAME, TYPE_A, peer=Address("10.0.0.1", 0))]
+    assert told.answers == []
+
+
+def test_a_service_at_a_name_is_left_out():
+    push = dns_message.encode_push(7, NAME, DOMAIN, Address("10.0.0.1", 1))
+    assert read(push.replace(b"\x0210\x010", b"\x02ab\x010")).records == []
+
+
+def test_the_first_question_is_told_apart_from_the_first_of_ours():
+    foreign = b"\x01x\0\0\x10\0\x01"
+    ours = dns_message.encode_probe(7, DOMAIN)
+    message = read(ours[:5] + b"\x02" + ours[6:12] + foreign + ours[12:])
+    assert message.questions == [Question(PROBE, TYPE_TXT)]
+    assert (message.first, message.head) == (None, foreign)
+
+
+def test_ids_count_up_and_never_look_like_utp_or_the_dht():
+    ids, id = [], 0
+    while id < 65534:
+        id = dns_message.next_id(id)
+        ids.append(id)
+    assert ids == sorted(set(ids))
+    assert dns_message.next_id(65534) == 1
+    rest = dns_message.encode_probe(0, DOMAIN)[2:]
+    assert ids == [
+        id for id in range(1, 65535) if kind_of(id.to_bytes(2, "big") + rest) is Kind.DNS
+    ]
+    assert len(ids) == 65534 - 15 - 256
+
+
+@given(st.sampled_from([data for _, data in between("10.99.0.1")]), st.data())
+def test_t31_damaged_messages_of_servers_are_read_or_left(data: bytes, draw: st.DataObject):
+    damaged = bytearray(data)
+    for _ in range(draw.draw(st.integers(1, 8))):
+        damaged[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    message = dns_message.decode(bytes(damaged[: draw.draw(st.integers(0, len(data)))]), DOMAIN)
+    for record in message.records if message else ():
+        assert len(record.name) in (0, 20)
+        assert record.text.announce is None or record.text.announce <= 65535

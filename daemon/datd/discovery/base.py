@@ -22,7 +22,11 @@ class DiscoveryNetwork(Protocol):
 
     @property
     def lookups_per_second(self) -> float:
-        """How many names it asks for in a second; more are put off."""
+        """Its budget: how many names it may be asked to look up in a second."""
+
+    @property
+    def interval(self) -> float:
+        """Seconds within which every name is looked up, and announced, again."""
 
     async def start(self, on_peer: OnPeer, port: int) -> None:
         """Begin. A network that is not there (yet) is no error: it is tried again.
@@ -39,10 +43,10 @@ class DiscoveryNetwork(Protocol):
         """
 
     def leave(self, discovery_key: bytes) -> None:
-        """Forget a key."""
+        """Forget a key, and withdraw what was announced under it, if the network knows how."""
 
     def lookup(self, discovery_key: bytes) -> None:
-        """Ask for the peers of a joined key, soon."""
+        """One round for a joined key, soon: ask for its peers, and announce it if it is to be."""
 
     async def close(self) -> None:
-        """End; nothing is told any more."""
+        """Withdraw what was announced, for a second at most, and end: nothing is told any more."""
