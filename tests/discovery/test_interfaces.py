@@ -1,4 +1,4 @@
-from datd.discovery.interfaces import interfaces
+from datd.discovery.interfaces import interfaces, own_addresses
 
 
 def test_this_host_has_a_loopback_interface():
@@ -6,3 +6,8 @@ def test_this_host_has_a_loopback_interface():
     assert found["127.0.0.1"].loopback
     assert found["127.0.0.1"].first
     assert str(found["127.0.0.1"].network) == "127.0.0.0/8"
+
+
+def test_own_addresses_are_those_of_all_interfaces():
+    assert "127.0.0.1" in own_addresses()
+    assert own_addresses() == {one.address for one in interfaces()}

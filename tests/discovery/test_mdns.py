@@ -1,18 +1,23 @@
 import asyncio
+import contextlib
 import logging
+import random
 import socket
 import sys
 import textwrap
+import tracemalloc
 from ipaddress import IPv4Network
 
 import pytest
 from tests.helpers.lab import Lab, needs_lab
 from tests.suites.discovery_networks import KEY, OTHER, DiscoveryNetworkSuite, Host
 
-from datd.discovery import dns_message, mdns
+from datd.discovery import dns_message, hyperswarm_message, mdns
 from datd.discovery.dns_message import TYPE_A, TYPE_SRV, TYPE_TXT, Answer, Question
+from datd.discovery.dns_text import Text
 from datd.discovery.interfaces import Interface
 from datd.discovery.mdns import MulticastDns
+from datd.types import Address
 
 LOOPBACK = [Interface("127.0.0.1", IPv4Network("127.0.0.0/8"), True)]
 NAME = KEY[:20]
@@ -50,19 +55,20 @@ class Neighbour:
     def say(self, datagram: bytes) -> None:
         self.sock.sendto(datagram, (mdns.GROUP, self.port))
 
-    async def hears(self, kind: bytes) -> bytes:
-        """The next datagram with these flags."""
+    async def hears(self, kind: bytes, about: bytes = b"\x03dat") -> bytes:
+        """The next datagram with these flags about dat's names, or about dat 14's."""
         while True:
             try:
                 datagram = self.sock.recv(2000)
             except BlockingIOError:
                 await asyncio.sleep(0.001)
                 continue
-            if datagram[2:4] == kind:
+            if datagram[2:4] == kind and about in datagram:
                 return datagram
 
 
 QUESTION, ANSWER = b"\0\0", b"\x84\0"
+DAT_14 = b"\x0ahyperswarm"
 
 
 class TestMulticastDns(DiscoveryNetworkSuite):
@@ -131,6 +137,59 @@ async def test_names_that_are_only_looked_for_are_not_answered(link):
     assert answer.name == OTHER[:20]
 
 
+async def test_a_response_is_never_answered_though_it_repeats_the_question(link):
+    host, neighbour = link
+    host.network.join(KEY, True)
+    host.network.join(OTHER, True)
+    neighbour.say(answer_of(4444))
+    await host.finds(KEY, 4444)
+    neighbour.say(dns_message.encode_question(OTHER[:20], "dat.local"))
+    assert answer_in(await neighbour.hears(ANSWER)).name == NAME  # the neighbour's own words
+    assert answer_in(await neighbour.hears(ANSWER)).name == OTHER[:20]
+
+
+async def test_dat_14_is_asked_as_it_asks(link):
+    host, neighbour = link
+    host.network.join(KEY, False)
+    host.network.lookup(KEY)
+    heard = await neighbour.hears(QUESTION, DAT_14)
+    assert heard == hyperswarm_message.encode_question(NAME)
+
+
+async def test_dat_14_is_answered_for_what_is_announced(link):
+    host, neighbour = link
+    host.network.join(KEY, True)
+    host.network.join(OTHER, False)
+    neighbour.say(hyperswarm_message.encode_question(OTHER[:20]))
+    neighbour.say(hyperswarm_message.encode_question(NAME))
+    heard = hyperswarm_message.decode(await neighbour.hears(ANSWER, DAT_14))
+    assert heard is not None
+    [told] = heard.answers
+    assert (told.name, told.peer) == (NAME, ("0.0.0.0", 3282))
+    assert len(told.id) == 32
+
+
+async def test_an_announcer_of_dat_14_is_found(link):
+    host, neighbour = link
+    host.network.join(KEY, False)
+    neighbour.say(
+        hyperswarm_message.encode_answer(NAME, port=4444, id=bytes(32), asker="127.0.0.1")
+    )
+    await host.finds(KEY, 4444)
+    assert host.sources[0].host == "127.0.0.1"
+
+
+async def test_an_own_answer_to_dat_14_is_known_by_its_id(link):
+    host, neighbour = link
+    host.network.join(KEY, True)
+    neighbour.say(hyperswarm_message.encode_question(NAME))
+    mine = await neighbour.hears(ANSWER, DAT_14)
+    neighbour.say(mine.replace(b"\x0c\xd2", b"\x0c\xd3"))  # port 3283
+    neighbour.say(answer_of(9999))
+    await host.finds(KEY, 9999)
+    assert (KEY, 3283) not in host.found
+
+
 async def test_answers_are_heard_whoever_asked(link):
     host, neighbour = link
     host.network.join(KEY, False)
@@ -193,6 +252,36 @@ async def test_t31_garbage_on_the_group_is_passed_over(link):
     assert host.found == [(KEY, 5555)]
 
 
+async def test_t38_a_hostile_host_costs_little_and_tells_little(link):
+    host, neighbour = link
+    host.network.join(KEY, True)
+    noise = random.Random(38)
+    real = (answer_of(1), crowd(), dns_message.encode_question(NAME, "dat.local"))
+    hostile = [*(noise.randbytes(noise.randrange(1500)) for _ in range(100)), *real]
+    hostile += [bytes(cut(datagram, noise)) for datagram in real for _ in range(100)]
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    loop = asyncio.get_running_loop()
+    start, longest = loop.time(), 0.0
+    for _ in range(1000):
+        for _ in range(100):
+            with contextlib.suppress(BlockingIOError):
+                neighbour.say(noise.choice(hostile))
+        turn = loop.time()
+        await asyncio.sleep(0)
+        longest = max(longest, loop.time() - turn)
+    seconds = loop.time() - start + 1
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert longest < 0.25
+    assert grown < 2**20 + sys.getsizeof(host.found) * 20
+    # No datagram of a frame's size tells more than 180 peers, and 100 of them a second are read.
+    assert 31 <= len(host.found) < 100 * seconds * 180
+    await asyncio.sleep(1.05)  # the budget is full again: an honest neighbour is heard at once
+    neighbour.say(answer_of(5555))
+    await host.finds(KEY, 5555)
+
+
 async def test_without_multicast_it_says_so_once_and_goes_on_trying(caplog, monkeypatch):
     monkeypatch.setattr(mdns, "INTERFACE_INTERVAL", 0.01)
     found: list[Interface] = []
@@ -234,6 +323,22 @@ def answer_of(port: int) -> bytes:
     return dns_message.encode_answer(
         Question(NAME, TYPE_TXT), "dat.local", host="127.0.0.1", port=port, token="somebody"
     )
+
+
+def crowd() -> bytes:
+    """An answer with as many peers as a string holds, at addresses that nobody should dial."""
+    hosts = ("127.0.0.1", "10.0.0.1", "224.0.0.1", "255.255.255.255", "192.0.2.1")
+    peers = tuple(Address(hosts[n % 5], n) for n in range(31))
+    record = dns_message.text_record(Text(token="x", peers=peers))
+    question = dns_message.encode_question(NAME, "dat.local")
+    return dns_message.encode_reply(0, question[12:], [record])
+
+
+def cut(datagram: bytes, noise: random.Random) -> bytearray:
+    """A datagram with one byte changed, cut somewhere."""
+    spoiled = bytearray(datagram)
+    spoiled[noise.randrange(len(spoiled))] = noise.randrange(256)
+    return spoiled[: noise.randrange(len(spoiled) + 1)]
 
 
 def answer_in(datagram: bytes) -> Answer:

@@ -58,6 +58,7 @@ class DiscoveryNetworkSuite:
     async def test_who_asks_finds_who_announces(self, hosts):
         a, b = hosts
         a.network.join(KEY, True)
+        a.network.lookup(KEY)  # a round: some networks announce by that only
         b.network.join(KEY, False)
         b.network.lookup(KEY)
         await b.finds(KEY, 3282)
@@ -69,8 +70,9 @@ class DiscoveryNetworkSuite:
         b.network.join(KEY, False)
         a.network.join(OTHER, True)
         b.network.join(OTHER, False)
-        b.network.lookup(KEY)
-        b.network.lookup(OTHER)
+        for host in hosts:
+            host.network.lookup(KEY)
+            host.network.lookup(OTHER)
         await b.finds(OTHER, 3282)
         assert (KEY, 3282) not in b.found
 
@@ -99,6 +101,7 @@ class DiscoveryNetworkSuite:
         a.network.join(twin, True)  # the same name on the network
         b.network.join(KEY, False)
         if a.network.name != "memory":
+            a.network.lookup(twin)
             b.network.lookup(KEY)
             await b.finds(KEY, 3282)
 

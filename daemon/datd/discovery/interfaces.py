@@ -38,3 +38,12 @@ def interfaces() -> list[Interface]:
             network = IPv4Network(f"{ip.ip}/{ip.network_prefix}", strict=False)
             found.append(Interface(str(ip.ip), network, number == 0))
     return found
+
+
+def own_addresses() -> frozenset[str]:
+    """Every IPv4 address of this host.
+
+    Raises:
+        OSError: As the system says.
+    """
+    return frozenset(one.address for one in interfaces())

@@ -1,9 +1,11 @@
 """Finding peers on the local network: dat's own questions and answers over multicast DNS.
 
 Not DNS-SD: no services are registered or browsed, and the port is shared with whoever else speaks
-mDNS on this host.
+mDNS on this host. Beside `dat.local` the names of dat 14, under `hyperswarm.local`, are asked for
+and answered: same socket, same names, other records.
 
-Source: discovery.md section 5, measured from multicast-dns 7.2.5 and dns-discovery 6.2.3.
+Source: discovery.md section 5, measured from multicast-dns 7.2.5 and dns-discovery 6.2.3; section
+13 for dat 14.
 """
 
 import asyncio
@@ -14,10 +16,10 @@ import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from datd.discovery import dns_message
+from datd.discovery import dns_message, hyperswarm_message
 from datd.discovery.base import NAME_SIZE, OnPeer
 from datd.discovery.budget import Budget
-from datd.discovery.dns_message import Answer, Question
+from datd.discovery.dns_message import Question
 from datd.discovery.interfaces import Interface, interfaces
 from datd.types import Address
 
@@ -31,7 +33,7 @@ INTERFACE_INTERVAL = 5.0
 # T-38: packets a second that are looked at, from the network and (counted apart, so that a flood
 # does not silence us) from this host, whose questions come back through loopback.
 PACKETS_PER_SECOND = 100
-# Names asked for in a second, at most (discovery.md section 7).
+# Names asked for in a second, at most (discovery.md section 7); each is two questions.
 NAMES_PER_SECOND = 10
 # Datagrams taken in one go before other work gets its turn.
 _BATCH = 32
@@ -80,6 +82,7 @@ class MulticastDns:
 
     name = "mdns"
     lookups_per_second = float(NAMES_PER_SECOND)
+    interval = 60.0
 
     def __init__(
         self,
@@ -93,7 +96,8 @@ class MulticastDns:
         """Nothing happens before `start`.
 
         Args:
-            secret: Random bytes; they make the tokens by which own answers are known again.
+            secret: Random bytes; they make the tokens and ids by which own answers are known
+                again.
             clock: Monotonic seconds.
             domain: Last labels of the names.
             port: UDP port that all hosts of the network share.
@@ -227,8 +231,11 @@ class MulticastDns:
         while self._to_ask and self._asks.take(now):
             name = next(iter(self._to_ask))
             del self._to_ask[name]
-            question = dns_message.encode_question(name, self._domain)
-            self._send(question, self._group[1], self._links.sending)
+            for question in (
+                dns_message.encode_question(name, self._domain),
+                hyperswarm_message.encode_question(name),
+            ):
+                self._send(question, self._group[1], self._links.sending)
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
@@ -268,17 +275,26 @@ class MulticastDns:
                 self._receive(datagram, Address(host, port))
 
     def _receive(self, datagram: bytes, source: Address) -> None:
+        from_14 = hyperswarm_message.decode(datagram)
+        if from_14 is not None:
+            for name in from_14.questions:
+                self._answer_14(name, source)
+            for told in from_14.answers:
+                if told.id != hyperswarm_message.identity(self._secret, told.name):
+                    self._take(told.name, told.peer, source)
         message = dns_message.decode(datagram, self._domain)
         if message is None:
             return
-        for question in message.questions:
-            self._answer(question, source)
+        if not message.response:
+            for question in message.questions:
+                self._answer(question, source)
         for answer in message.answers:
-            self._take(answer, source)
+            if answer.token != self._token(source.host):
+                for peer in answer.peers:
+                    self._take(answer.name, peer, source)
 
     def _answer(self, question: Question, source: Address) -> None:
-        joined = self._names.get(question.name)
-        if joined is None or not joined.announce:
+        if not self._announces(question.name):
             return
         if question.type not in (dns_message.TYPE_A, dns_message.TYPE_SRV, dns_message.TYPE_TXT):
             return
@@ -293,15 +309,31 @@ class MulticastDns:
             )
             self._send(answer, source.port, [address])
 
-    def _take(self, answer: Answer, source: Address) -> None:
-        joined = self._names.get(answer.name)
-        if joined is None or answer.token == self._token(source.host):
+    def _answer_14(self, name: bytes, source: Address) -> None:
+        if not self._announces(name):
             return
-        for host, port in answer.peers:
-            peer = Address(source.host if host == dns_message.SENDER else host, port)
-            if peer.port == self._listening_port and peer.host in self._links.own:
-                continue
-            self._on_peer(joined.discovery_key, peer, source)
+        answer = hyperswarm_message.encode_answer(
+            name,
+            port=self._listening_port,
+            id=hyperswarm_message.identity(self._secret, name),
+            asker=source.host,
+        )
+        # To the group's own port, wherever the question came from: so does dat 14.
+        self._send(answer, self._group[1], self._links.towards(source.host))
+
+    def _announces(self, name: bytes) -> bool:
+        joined = self._names.get(name)
+        return joined is not None and joined.announce
+
+    def _take(self, name: bytes, peer: Address, source: Address) -> None:
+        joined = self._names.get(name)
+        if joined is None:
+            return
+        if peer.host == dns_message.SENDER:
+            peer = Address(source.host, peer.port)
+        if peer.port == self._listening_port and peer.host in self._links.own:
+            return
+        self._on_peer(joined.discovery_key, peer, source)
 
     def _token(self, host: str) -> str:
         digest = hashlib.sha256(self._secret + host.encode()).digest()
