@@ -8,6 +8,7 @@ npm are configured for. What was found is noted in `.dev/reference.json` for tes
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import platform
 import re
@@ -36,6 +37,7 @@ class Reference:
     node_version: str
     baseline: str | None = None  # Node 12
     baseline_missing: str | None = None  # why there is none
+    libtorrent_missing: str | None = "it was not tried"  # why it is not here; None if it is
 
     @classmethod
     def load(cls) -> "Reference | None":
@@ -127,6 +129,26 @@ def baseline_node(npm: list[str]) -> tuple[str | None, str | None]:
     return node, None
 
 
+def libtorrent() -> str | None:
+    """Bring libtorrent, a partner for the DHT; gives the reason if it is not to be had."""
+    if importlib.util.find_spec("libtorrent") is not None:
+        return None
+    known = ("linux", "x86_64"), ("linux", "aarch64")
+    version = sys.version_info[:2]
+    if (sys.platform, platform.machine()) not in known or not (3, 11) <= version <= (3, 13):
+        here = f"Python {version[0]}.{version[1]} on {sys.platform} {platform.machine()}"
+        return f"there is no wheel of libtorrent for {here}"
+    say("fetching libtorrent as a Python wheel")
+    options = ("-q", "--no-deps", "--require-hashes", "--only-binary", ":all:")
+    lock = str(LAB / "libtorrent.lock")
+    try:
+        pip = (sys.executable, "-m", "pip", "install", "--disable-pip-version-check")
+        call(*pip, *options, "-r", lock)
+    except InstallError as error:
+        return str(error)
+    return None
+
+
 def install(*, baseline: bool) -> Reference:
     """Bring everything that is not here yet.
 
@@ -137,7 +159,7 @@ def install(*, baseline: bool) -> Reference:
     install_locked(npm, LAB / "reference")
     old, why_not = baseline_node(npm) if baseline else (None, "not asked for")
     NOTE.parent.mkdir(exist_ok=True)
-    found = Reference(node, version, old, why_not)
+    found = Reference(node, version, old, why_not, libtorrent())
     NOTE.write_text(json.dumps(asdict(found), indent=2) + "\n")
     return found
 
@@ -155,6 +177,8 @@ def main() -> int:
         return 1
     if options.baseline and found.baseline is None:
         say(f"no baseline: {found.baseline_missing}")
+    if found.libtorrent_missing is not None:
+        say(f"no libtorrent: {found.libtorrent_missing}")
     say(f"the original programs run on Node {found.node_version} ({found.node})")
     return 0
 
