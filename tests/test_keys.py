@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datd.errors import KeyFormatError
-from datd.keys import Key, Link
+from datd.keys import Key, Link, holds_key
 from tests.helpers.feed_vectors import load
 
 LINKS = load("links")
@@ -65,6 +65,29 @@ def test_logs_do_not_give_the_link_away():
     assert KEY not in repr(key)
     assert str(key.discovery_key) in repr(key)
     assert KEY not in f"{key} {Link(key)!r}"
+
+
+@pytest.mark.parametrize("digits", [17, 5000])
+def test_a_version_that_no_archive_reaches_is_refused(digits):
+    assert Link.parse(f"{KEY}+{'9' * 16}").version == 10**16 - 1
+    with pytest.raises(KeyFormatError, match="version"):
+        Link.parse(f"dat://{KEY}+{'9' * digits}")
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        (KEY, True),
+        (f"https://host.example/{KEY}/a", True),
+        (f"{KEY}+latest", True),
+        (f"{KEY}a {KEY}", False),
+        (f"example.org/{'a' * 128}", False),
+        ("example.org", False),
+        ("", False),
+    ],
+)
+def test_a_link_holds_a_key_or_may_hold_a_name(text, holds):
+    assert holds_key(text) is holds
 
 
 @pytest.mark.parametrize("size", [0, 31, 33])

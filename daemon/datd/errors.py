@@ -18,6 +18,11 @@ DatdError
 ├── ArchiveExists           it is hosted already, with other settings than were asked for
 ├── EntryNotFound           an archive has no such file or folder
 ├── VersionNotFound         an archive has no such version (yet)
+├── NameNotFound            no archive stands behind a shortname such as example.org
+├── NameUnreachable         nobody who could say what a shortname means was to be had
+├── WebError                a server of the web may not be asked, or gave nothing that can be used
+├── GatewayError            a router does not pass a port on
+│   └── PortTaken           it passes that one on to another host
 └── Timeout                 no peer gave what was asked for in time
 
 Machines raise; only the edges (connection, HTTP, command) catch. Anything else that escapes is
@@ -135,6 +140,26 @@ class EntryNotFound(DatdError):
 
 class VersionNotFound(DatdError):
     """An archive has no such version, or not yet."""
+
+
+class NameNotFound(DatdError):
+    """No archive stands behind a shortname. The text says who was asked and what to do."""
+
+
+class NameUnreachable(DatdError):
+    """Nobody who could say what a shortname means was to be had; later it may be otherwise."""
+
+
+class WebError(DatdError):
+    """A server of the web may not be asked, cannot be reached, or says too much."""
+
+
+class GatewayError(DatdError):
+    """A router does not pass a port on: it is silent, refuses, or speaks another protocol."""
+
+
+class PortTaken(GatewayError):
+    """The router passes that port on to another host already."""
 
 
 class Timeout(DatdError):

@@ -9,6 +9,8 @@ from datd.errors import KeyFormatError
 
 # dat-encoding takes the first run of 64 or more hex digits; exactly 64 make a key (feeds.md 2).
 _HEX_RUN = re.compile(r"[0-9a-fA-F]{64,}")
+# No archive reaches 2**53 entries, and Python refuses to read numbers of 5,000 digits.
+_MAX_VERSION_DIGITS = 16
 _AFTER_KEY = re.compile(r"(?:\+(?P<version>[^/?#]+))?(?P<path>/[^?#]*)?")
 
 
@@ -91,15 +93,30 @@ class Link:
             )
         rest = _AFTER_KEY.match(text, found.end())
         version = rest.group("version") if rest else None
-        if version is not None and (not version.isascii() or not version.isdigit()):
-            raise KeyFormatError(
-                f"{_shown(text)} names version {_shown(version)}: expected a number, as in dat://KEY+12"
-            )
         return cls(
             Key(bytes.fromhex(found.group())),
-            int(version) if version is not None else None,
+            parse_version(version, text) if version is not None else None,
             (rest.group("path") or "") if rest else "",
         )
+
+
+def holds_key(text: str) -> bool:
+    """Whether a text is taken for a link with a key in it, rather than for one with a name."""
+    found = _HEX_RUN.search(text)
+    return found is not None and len(found.group()) == 64
+
+
+def parse_version(version: str, text: str) -> int:
+    """The number behind the `+` of a link; `text` is the whole link.
+
+    Raises:
+        KeyFormatError: It is no number, or a larger one than any archive reaches.
+    """
+    if not version.isascii() or not version.isdigit() or len(version) > _MAX_VERSION_DIGITS:
+        raise KeyFormatError(
+            f"{_shown(text)} names version {_shown(version)}: expected a number, as in dat://KEY+12"
+        )
+    return int(version)
 
 
 def _shown(text: str) -> str:
