@@ -2,7 +2,16 @@ import sqlite3
 
 import pytest
 
-from datd.catalogue import Catalogue, Conflict, Record, Signed, Summary
+from datd.catalogue import (
+    MAX_GOOD_PEERS,
+    Catalogue,
+    Conflict,
+    GoodPeer,
+    KnownName,
+    Record,
+    Signed,
+    Summary,
+)
 from datd.errors import StorageError
 from datd.keys import Key
 from datd.types import Address
@@ -30,7 +39,14 @@ async def test_what_was_added_is_there_after_a_restart(tmp_path):
         downloaded=2**53,
         summary=Summary(title="Ω", version=7, complete=True),
         conflict=Conflict("ab", Signed(3, "01", "02"), Signed(4, "03", "04")),
+        networks=["dns", "mdns"],
+        shortname="maps.example",
+        domain="dat.maps.example",
         peers=[Address("10.0.0.1", 3282), Address("::1", 1)],
+        good_peers=[
+            GoodPeer(Address("10.0.0.2", 3282), "utp", 1500000007.5, ("dns", "dht"), True),
+            GoodPeer(Address("10.0.0.1", 3282), "tcp", 1500000003.0),
+        ],
     )
     await catalogue.add(record)
     await catalogue.add(Record(TWO, added_at=1500000001.0))
@@ -94,3 +110,147 @@ async def test_something_else_in_its_place_is_an_error_that_names_the_file(tmp_p
     with pytest.raises(StorageError, match="sqlite3: file is not a database"):
         await catalogue.open()
     await catalogue.close()
+
+
+async def test_no_choice_of_networks_is_another_thing_than_none_of_them(tmp_path):
+    catalogue = Catalogue(tmp_path / "c.sqlite3")
+    await catalogue.open()
+    await catalogue.add(Record(ONE, added_at=1.0))
+    await catalogue.add(Record(TWO, added_at=2.0, networks=[]))
+    await catalogue.close()
+    first, second = await reopened(tmp_path / "c.sqlite3")
+    assert (first.networks, second.networks) == (None, [])
+
+
+async def test_good_peers_are_kept_up_to_a_number_and_forgotten_with_the_archive(tmp_path):
+    catalogue = Catalogue(tmp_path / "c.sqlite3")
+    await catalogue.open()
+    peers = [GoodPeer(Address("10.0.0.1", n), "tcp", 9000.0 - n) for n in range(1, 100)]
+    await catalogue.add(Record(ONE, added_at=1.0, good_peers=peers))
+    await catalogue.close()
+    (found,) = await reopened(tmp_path / "c.sqlite3")
+    assert found.good_peers == peers[:MAX_GOOD_PEERS]
+    catalogue = Catalogue(tmp_path / "c.sqlite3")
+    await catalogue.open()
+    await catalogue.remove(ONE)
+    await catalogue.close()
+    rows = sqlite3.connect(tmp_path / "c.sqlite3").execute("SELECT count(*) FROM good_peers")
+    assert rows.fetchone() == (0,)
+
+
+async def test_two_archives_cannot_have_one_domain(tmp_path):
+    catalogue = Catalogue(tmp_path / "c.sqlite3")
+    await catalogue.open()
+    await catalogue.add(Record(ONE, added_at=1.0, domain="x.example"))
+    with pytest.raises(StorageError):
+        await catalogue.add(Record(TWO, added_at=1.0, domain="x.example"))
+    await catalogue.close()
+
+
+async def test_what_names_mean_is_kept_and_dropped(tmp_path):
+    catalogue = Catalogue(tmp_path / "c.sqlite3")
+    await catalogue.open()
+    await catalogue.save_name(KnownName("a.example", ONE, 100.5))
+    await catalogue.save_name(KnownName("b.example", ONE, 50.0))
+    await catalogue.save_name(KnownName("a.example", TWO, 200.0))
+    assert await catalogue.names() == [
+        KnownName("b.example", ONE, 50.0),
+        KnownName("a.example", TWO, 200.0),
+    ]
+    await catalogue.save_name(KnownName("c.example", TWO, 300.0),
+                              dropped=["a.example", "never.example"])  # fmt: skip
+    assert [known.name for known in await catalogue.names()] == ["b.example", "c.example"]
+    await catalogue.close()
+
+
+# A whole catalogue as the first version wrote it (its `.dump`); never edited.
+_FIRST = r"""
+BEGIN TRANSACTION;
+CREATE TABLE archives (
+        key TEXT PRIMARY KEY,
+        name TEXT UNIQUE,
+        tags TEXT NOT NULL,
+        mode TEXT NOT NULL,
+        paused INTEGER NOT NULL,
+        pinned INTEGER,
+        added_at REAL NOT NULL,
+        updated_at REAL,
+        last_peer_at REAL,
+        dirty INTEGER NOT NULL,
+        downloaded INTEGER NOT NULL,
+        uploaded INTEGER NOT NULL,
+        summary TEXT NOT NULL,
+        conflict TEXT
+    ) STRICT;
+INSERT INTO "archives" VALUES(
+'0101010101010101010101010101010101010101010101010101010101010101','maps','["a", "b"]','archive',
+1,12,1500000000.25,NULL,NULL,0,7,8,'{"title": "\u03a9", "description": "", "version": 7,
+"files": 0, "size": 0, "blocks_have": 0, "blocks_total": 0, "blocks_unavailable": 0,
+"bytes_have": 0, "bytes_total": 0, "complete": true}','{"feed": "ab", "kept": {"length": 3,
+"root_hash": "01", "signature": "02"}, "refused": {"length": 4, "root_hash": "03",
+"signature": "04"}}');
+INSERT INTO "archives" VALUES(
+'0202020202020202020202020202020202020202020202020202020202020202',NULL,'[]','archive',
+0,NULL,1500000001.0,NULL,NULL,1,0,0,'{"title": "", "description": "", "version": 0,
+"files": 0, "size": 0, "blocks_have": 0, "blocks_total": 0, "blocks_unavailable": 0,
+"bytes_have": 0, "bytes_total": 0, "complete": false}',NULL);
+CREATE TABLE peers (
+        key TEXT NOT NULL REFERENCES archives (key) ON DELETE CASCADE,
+        host TEXT NOT NULL,
+        port INTEGER NOT NULL,
+        PRIMARY KEY (key, host, port)
+    ) STRICT, WITHOUT ROWID;
+INSERT INTO "peers" VALUES(
+'0101010101010101010101010101010101010101010101010101010101010101','10.0.0.1',3282);
+INSERT INTO "peers" VALUES(
+'0101010101010101010101010101010101010101010101010101010101010101','::1',1);
+COMMIT;
+PRAGMA user_version = 1;
+"""
+
+
+async def test_c20_a_catalogue_of_the_first_version_is_brought_up_to_date(tmp_path):
+    path = tmp_path / "c.sqlite3"
+    old = sqlite3.connect(path)
+    old.executescript(_FIRST)
+    old.close()
+    maps = Record(
+        ONE,
+        added_at=1500000000.25,
+        name="maps",
+        tags=["a", "b"],
+        paused=True,
+        pinned=12,
+        downloaded=7,
+        uploaded=8,
+        summary=Summary(title="Ω", version=7, complete=True),
+        conflict=Conflict("ab", Signed(3, "01", "02"), Signed(4, "03", "04")),
+        peers=[Address("10.0.0.1", 3282), Address("::1", 1)],
+    )
+    for _ in range(2):
+        assert await reopened(path) == [maps, Record(TWO, added_at=1500000001.0, dirty=True)]
+    # What is new since then can be used.
+    maps.networks, maps.domain = ["dns"], "maps.example"
+    maps.good_peers = [GoodPeer(Address("10.0.0.2", 3282), "utp", 1500000007.5, ("dns",), True)]
+    catalogue = Catalogue(path)
+    await catalogue.open()
+    await catalogue.save([maps])
+    await catalogue.save_name(KnownName("maps.example", ONE, 100.5))
+    await catalogue.close()
+    assert (await reopened(path))[0] == maps
+
+
+async def test_c20_a_step_that_fails_half_way_leaves_the_old_catalogue(tmp_path):
+    path = tmp_path / "c.sqlite3"
+    old = sqlite3.connect(path)
+    old.executescript(_FIRST + "CREATE TABLE names (in_the_way TEXT);")
+    before = list(old.iterdump())
+    old.close()
+    catalogue = Catalogue(path)
+    with pytest.raises(StorageError, match="names already exists"):
+        await catalogue.open()
+    await catalogue.close()
+    after = sqlite3.connect(path)
+    assert list(after.iterdump()) == before
+    assert after.execute("PRAGMA user_version").fetchone() == (1,)
+    after.close()

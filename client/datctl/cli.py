@@ -66,6 +66,8 @@ app = App(
 app.command(hosting.add)
 app.command(hosting.list_archives, name="list")
 app.command(hosting.show)
+app.command(hosting.networks)
+app.command(hosting.domain)
 app.command(hosting.pause)
 app.command(hosting.resume)
 app.command(hosting.remove)
@@ -169,7 +171,7 @@ def exit_status(error: errors.DatdError) -> Exit:
             return Exit.NO_DAEMON
         case errors.NotFound():
             return Exit.NOT_FOUND
-        case errors.NoPeers() | errors.TimedOut():
+        case errors.NoPeers() | errors.NoAnswer() | errors.TimedOut():
             return Exit.TIMED_OUT
         case _:
             return Exit.FAILED

@@ -13,6 +13,7 @@ from datctl.errors import ApiError, TransferError, UsageError
 from datctl.models import (
     ApiInfo,
     Archive,
+    ArchiveChanges,
     ArchivePage,
     ArchiveStats,
     DaemonStats,
@@ -152,6 +153,8 @@ class Client:
         version: int | None = None,
         paused: bool = False,
         peers: Sequence[str] = (),
+        networks: Sequence[str] | None = None,
+        domain: str | None = None,
     ) -> tuple[Archive, bool]:
         """Host an archive.
 
@@ -162,6 +165,9 @@ class Client:
             version: Mirror this one and nothing newer.
             paused: Fetch and serve nothing yet.
             peers: Sources to try at once, as `host:port`.
+            networks: Discovery networks to be on; None for all of the daemon's, an empty list for
+                none.
+            domain: Where `/.well-known/dat` names it, so that it becomes public.
 
         Returns:
             The archive, and whether it is new there.
@@ -172,8 +178,29 @@ class Client:
         body = NewArchive.model_construct(
             link=link, name=name, tags=list(tags), version=version, paused=paused, peers=list(peers)
         )
+        if networks is not None:
+            body.networks = list(networks)
+        if domain is not None:
+            body.domain = domain
         status, document = await self._connection.call("POST", "/archives", body=body)
         return parse(Archive, document), status == 201
+
+    async def set_networks(self, archive: str, networks: Sequence[str] | None) -> Archive:
+        """Choose its discovery networks: None for all of the daemon's, an empty list for none."""
+        chosen = list(networks) if networks is not None else None
+        return await self._change(archive, ArchiveChanges.model_construct(networks=chosen))
+
+    async def set_domain(self, archive: str, domain: str | None) -> Archive:
+        """Have `/.well-known/dat` of a domain name it, so that it becomes public, or take it away.
+
+        Raises:
+            Conflict: Another archive has that domain.
+        """
+        return await self._change(archive, ArchiveChanges.model_construct(domain=domain))
+
+    async def _change(self, archive: str, changes: ArchiveChanges) -> Archive:
+        _, document = await self._connection.call("PATCH", _archive(archive), body=changes)
+        return parse(Archive, document)
 
     async def archive(self, archive: str) -> Archive:
         """One archive."""

@@ -5,9 +5,10 @@ DatdError
 ├── NoDaemon                nobody answers at the address
 ├── ApiError                the daemon answered with a problem; kind, status and detail say which
 │   ├── Unauthorized        no token, a wrong one, or too many wrong ones
-│   ├── NotFound            no such archive, version, file or folder
+│   ├── NotFound            no such archive, version, file or folder, or nothing behind a name
 │   ├── Conflict            hosted already otherwise, or the archive is in the wrong state
-│   └── NoPeers             no peer gave the bytes in time
+│   ├── NoPeers             no peer gave the bytes in time
+│   └── NoAnswer            nobody who could say what a name means was to be had
 ├── TimedOut                we waited as long as we were asked to
 ├── TransferError           the bytes of a file ended early or changed while they were read
 └── WriteError              a file or folder of this host cannot be written
@@ -66,7 +67,7 @@ class Unauthorized(ApiError):
 
 
 class NotFound(ApiError):
-    """No such archive, version, file or folder."""
+    """No such archive, version, file or folder, or no archive behind a name."""
 
 
 class Conflict(ApiError):
@@ -77,16 +78,22 @@ class NoPeers(ApiError):
     """No peer gave the bytes in time."""
 
 
+class NoAnswer(ApiError):
+    """Nobody who could say what a name means was to be had."""
+
+
 _BY_KIND: dict[str, type[ApiError]] = {
     "unauthorized": Unauthorized,
     "too_many": Unauthorized,
     "unknown_archive": NotFound,
     "no_such_file": NotFound,
     "no_such_version": NotFound,
+    "unknown_name": NotFound,
     "exists": Conflict,
     "conflict": Conflict,
     "behind": Conflict,
     "no_peers": NoPeers,
+    "name_unreachable": NoAnswer,
 }
 
 

@@ -21,6 +21,8 @@ MAX_NAME_LENGTH = 100
 MAX_TAG_LENGTH = 64
 MAX_TAGS = 32
 MAX_PEERS_GIVEN = 64
+MAX_NETWORKS = 16
+MAX_DOMAIN_LENGTH = 254
 
 
 def _whole(value: Any) -> Any:
@@ -35,6 +37,9 @@ Whole = Annotated[
 ]
 Name = Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH, pattern=_NAME)]
 Tag = Annotated[str, StringConstraints(max_length=MAX_TAG_LENGTH, pattern=_TAG)]
+NetworkName = Annotated[str, StringConstraints(max_length=32, pattern=r"^[a-z0-9-]+$")]
+Networks = Annotated[list[NetworkName], Field(max_length=MAX_NETWORKS)]
+Domain = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DOMAIN_LENGTH)]
 HostPort = Annotated[str, StringConstraints(max_length=260)]
 
 
@@ -48,9 +53,13 @@ class NewArchive(Request):
     """Body of `POST /archives`: host somebody's archive.
 
     Attributes:
-        link: Any form of a Dat link; `dat://KEY+N` is the same as giving `version`.
+        link: Any form of a Dat link, also with a name (`dat://example.org`) where names are looked
+            up; `dat://KEY+N` is the same as giving `version`.
         version: Mirror this version and nothing newer.
         peers: Sources to try at once, as `host:port`.
+        networks: Discovery networks to look for peers on and be found on; null: all of the
+            daemon's, now and later; an empty list: none.
+        domain: Where `/.well-known/dat` names the archive, so that it becomes public.
     """
 
     link: Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINK_LENGTH)]
@@ -60,6 +69,20 @@ class NewArchive(Request):
     version: Annotated[Whole, Field(ge=1)] | None = None
     paused: bool = False
     peers: Annotated[list[HostPort], Field(max_length=MAX_PEERS_GIVEN)] = []
+    networks: Networks | None = None
+    domain: Domain | None = None
+
+
+class ArchiveChanges(Request):
+    """Body of `PATCH /archives/{key}`: what is not named stays as it is.
+
+    Attributes:
+        networks: As in `NewArchive`; null: all of the daemon's.
+        domain: As in `NewArchive`; null: none.
+    """
+
+    networks: Networks | None = None
+    domain: Domain | None = None
 
 
 class PeerAddress(Request):
@@ -109,6 +132,11 @@ class Archive(BaseModel):
         files: Files of the newest version.
         size: Bytes of the newest version.
         progress: 0 to 1, of what the mode wants, metadata and content together.
+        networks: Discovery networks that it is on.
+        shortname: The name it was added by, if not by its key.
+        stale: In the answer to `POST /archives`: nobody could be asked what the name in the link
+            means, so this is the archive that it meant earlier.
+        domain: Where `/.well-known/dat` names it.
     """
 
     key: str
@@ -129,6 +157,10 @@ class Archive(BaseModel):
     bytes: Amount
     progress: float
     peers: PeerCounts
+    networks: list[str] = []
+    shortname: str | None = None
+    stale: bool = False
+    domain: str | None = None
     rates: Rates
     transferred: Transferred
     added_at: datetime | None
@@ -164,12 +196,18 @@ class Peer(BaseModel):
     Attributes:
         archive: Key of the archive.
         address: `host:port`.
-        source: Who told of it: "mdns", "manual", "inbound", …
+        source: Who told of it first: "mdns", "dns", "dht", "manual", "inbound", "remembered", …
+        sources: Everybody who told of it.
+        transport: "tcp" or "utp" while connected.
         state: "connected", "connecting", "waiting", "banned" or "gone".
         initiator: Whether we dialled.
         length: Metadata blocks it announced; null until it said so.
         dropped: Why the last connection ended through its fault.
         marks: Counts of good and bad behaviour, by name.
+        first_seen: When it was heard of.
+        last_seen: When a network named it, or it spoke, last.
+        last_success: When it last spoke Dat with us; null unless it is known as good.
+        tried: How each transport fared last: "connected", or why not.
     """
 
     archive: str
@@ -184,6 +222,11 @@ class Peer(BaseModel):
     dropped: str | None
     last_error: str | None
     marks: dict[str, int]
+    sources: list[str] = []
+    first_seen: datetime | None = None
+    last_seen: datetime | None = None
+    last_success: datetime | None = None
+    tried: dict[str, str] = {}
 
 
 class PeerPage(BaseModel):
@@ -223,6 +266,40 @@ class Listing(BaseModel):
     next_cursor: str | None
 
 
+class NetworkPart(BaseModel):
+    """A part of a network that works or not by itself, such as one discovery server.
+
+    Attributes:
+        name: As its operator wrote it.
+        working: Whether it answers; null while that is not known.
+        remark: A few words for people.
+    """
+
+    name: str
+    working: bool | None
+    remark: str
+
+
+class Network(BaseModel):
+    """How one discovery network, transport or gateway fares.
+
+    Attributes:
+        name: "mdns", "dns", "dht", "tcp", "utp", …
+        kind: "discovery", "transport" or "gateway".
+        working: Whether it does its work; null while that is not known.
+        remark: A few words for people.
+        numbers: What is counted, by name.
+        parts: What it consists of, if that is of interest.
+    """
+
+    name: str
+    kind: str
+    working: bool | None
+    remark: str
+    numbers: dict[str, int]
+    parts: list[NetworkPart]
+
+
 class DaemonStats(BaseModel):
     """Answer of `GET /stats`: the whole daemon.
 
@@ -234,6 +311,7 @@ class DaemonStats(BaseModel):
         archives: How many are in each state, by name of the state.
         blocks: Blocks held, of all archives; likewise `bytes`.
         networks: Discovery networks at work.
+        details: How they, the transports and gateways fare.
     """
 
     version: str
@@ -248,6 +326,7 @@ class DaemonStats(BaseModel):
     blocks: int
     bytes: int
     networks: list[str]
+    details: list[Network] = []
 
 
 class ApiInfo(BaseModel):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from datd.errors import NewerFormat, StorageError
 from datd.keys import Key
@@ -45,7 +45,30 @@ _MIGRATIONS = (
         PRIMARY KEY (key, host, port)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE archives ADD COLUMN networks TEXT;
+    ALTER TABLE archives ADD COLUMN shortname TEXT;
+    ALTER TABLE archives ADD COLUMN domain TEXT;
+    CREATE UNIQUE INDEX archives_domain ON archives (domain);
+    CREATE TABLE good_peers (
+        key TEXT NOT NULL REFERENCES archives (key) ON DELETE CASCADE,
+        host TEXT NOT NULL,
+        port INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        last_success REAL NOT NULL,
+        sources TEXT NOT NULL,
+        useful INTEGER NOT NULL,
+        PRIMARY KEY (key, host, port)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE names (
+        name TEXT PRIMARY KEY,
+        key TEXT NOT NULL,
+        expires_at REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
+# Good peers that are kept of one archive: enough to come back after an outage.
+MAX_GOOD_PEERS = 16
 
 
 @dataclass(slots=True)
@@ -89,9 +112,35 @@ class Conflict:
     refused: Signed
 
 
+class GoodPeer(NamedTuple):
+    """A peer that was good: tried first after an outage or a restart.
+
+    Attributes:
+        address: Where it listens.
+        kind: The transport that reached it, such as "tcp".
+        last_success: When it last spoke Dat with us, in seconds since 1970.
+        sources: Who told of it.
+        useful: Whether it ever gave a block that verifies.
+    """
+
+    address: Address
+    kind: str
+    last_success: float
+    sources: tuple[str, ...] = ()
+    useful: bool = False
+
+
 @dataclass(slots=True)
 class Record:
-    """One hosted archive. Times are seconds since 1970; `pinned` is the version to stop at."""
+    """One hosted archive. Times are seconds since 1970; `pinned` is the version to stop at.
+
+    Attributes:
+        networks: Discovery networks it is looked up and announced on; None for all there are.
+        shortname: The name it was added by, such as "example.org"; None if by its key.
+        domain: Where `/.well-known/dat` names it.
+        peers: Sources that somebody gave.
+        good_peers: Peers that were good, the latest first.
+    """
 
     key: Key
     added_at: float
@@ -107,7 +156,19 @@ class Record:
     uploaded: int = 0
     summary: Summary = field(default_factory=Summary)
     conflict: Conflict | None = None
+    networks: list[str] | None = None
+    shortname: str | None = None
+    domain: str | None = None
     peers: list[Address] = field(default_factory=list)
+    good_peers: list[GoodPeer] = field(default_factory=list)
+
+
+class KnownName(NamedTuple):
+    """What a name such as example.org meant when somebody asked. Seconds since 1970."""
+
+    name: str
+    key: Key
+    expires_at: float
 
 
 class Catalogue:
@@ -152,6 +213,21 @@ class Catalogue:
         """Forget an archive."""
         await self._run(lambda: self._write("DELETE FROM archives WHERE key = ?", (key.hex,)))
 
+    async def names(self) -> list[KnownName]:
+        """What names meant when somebody asked, those whose time has passed included."""
+        return await self._run(self._names)
+
+    async def save_name(self, known: KnownName, *, dropped: Iterable[str] = ()) -> None:
+        """Note what a name means, and forget others, in one transaction."""
+        forgotten = [(name,) for name in dropped]
+        row = (known.name, known.key.hex, known.expires_at)
+
+        def save() -> None:
+            self._database.executemany("DELETE FROM names WHERE name = ?", forgotten)
+            self._write("INSERT OR REPLACE INTO names VALUES (?, ?, ?)", row)
+
+        await self._run(lambda: self._together(save))
+
     @property
     def _database(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -174,8 +250,20 @@ class Catalogue:
         peers: dict[str, list[Address]] = {}
         for row in self._connection.execute("SELECT key, host, port FROM peers"):
             peers.setdefault(row["key"], []).append(Address(row["host"], row["port"]))
+        good: dict[str, list[GoodPeer]] = {}
+        for row in self._connection.execute(
+            "SELECT * FROM good_peers ORDER BY last_success DESC, host, port"
+        ):
+            good.setdefault(row["key"], []).append(_good_peer(row))
         rows = self._connection.execute("SELECT * FROM archives ORDER BY added_at, key")
-        return [_record(row, peers.get(row["key"], [])) for row in rows]
+        return [_record(row, peers.get(row["key"], []), good.get(row["key"], [])) for row in rows]
+
+    def _names(self) -> list[KnownName]:
+        rows = self._database.execute("SELECT * FROM names ORDER BY expires_at, name")
+        return [
+            KnownName(row["name"], Key(bytes.fromhex(row["key"])), row["expires_at"])
+            for row in rows
+        ]
 
     def _migrate(self) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
@@ -191,19 +279,36 @@ class Catalogue:
         self._database.execute(statement, values)
 
     def _save(self, records: list[Record]) -> None:
-        database = self._database
-        database.execute("BEGIN")
-        try:
+        def save() -> None:
             for record in records:
-                database.execute(_UPSERT, _row(record))
-                database.execute("DELETE FROM peers WHERE key = ?", (record.key.hex,))
-                database.executemany(
-                    "INSERT OR IGNORE INTO peers VALUES (?, ?, ?)",
-                    [(record.key.hex, host, port) for host, port in record.peers],
-                )
-            database.execute("COMMIT")
+                self._write(_UPSERT, _row(record))
+                self._save_peers(record)
+
+        self._together(save)
+
+    def _save_peers(self, record: Record) -> None:
+        key, database = record.key.hex, self._database
+        database.execute("DELETE FROM peers WHERE key = ?", (key,))
+        database.executemany(
+            "INSERT OR IGNORE INTO peers VALUES (?, ?, ?)",
+            [(key, host, port) for host, port in record.peers],
+        )
+        database.execute("DELETE FROM good_peers WHERE key = ?", (key,))
+        database.executemany(
+            "INSERT OR IGNORE INTO good_peers VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (key, *one.address, one.kind, one.last_success, json.dumps(one.sources), one.useful)
+                for one in record.good_peers[:MAX_GOOD_PEERS]
+            ],
+        )
+
+    def _together(self, writes: Callable[[], None]) -> None:
+        self._database.execute("BEGIN")
+        try:
+            writes()
+            self._database.execute("COMMIT")
         except BaseException:
-            database.execute("ROLLBACK")
+            self._database.execute("ROLLBACK")
             raise
 
 
@@ -222,6 +327,9 @@ _COLUMNS = [
     "uploaded",
     "summary",
     "conflict",
+    "networks",
+    "shortname",
+    "domain",
 ]
 # `dirty` has a writer of its own: a save that was prepared earlier must not undo it.
 _UPSERT = (
@@ -248,10 +356,13 @@ def _row(record: Record) -> tuple[Any, ...]:
         record.uploaded,
         json.dumps(summary),
         json.dumps(asdict(record.conflict)) if record.conflict else None,
+        json.dumps(record.networks) if record.networks is not None else None,
+        record.shortname,
+        record.domain,
     )
 
 
-def _record(row: sqlite3.Row, peers: list[Address]) -> Record:
+def _record(row: sqlite3.Row, peers: list[Address], good_peers: list[GoodPeer]) -> Record:
     known = json.loads(row["summary"])
     return Record(
         key=Key(bytes.fromhex(row["key"])),
@@ -268,7 +379,21 @@ def _record(row: sqlite3.Row, peers: list[Address]) -> Record:
         uploaded=row["uploaded"],
         summary=Summary(**{k: v for k, v in known.items() if k in Summary.__slots__}),
         conflict=_conflict(row["conflict"]),
+        networks=json.loads(row["networks"]) if row["networks"] is not None else None,
+        shortname=row["shortname"],
+        domain=row["domain"],
         peers=peers,
+        good_peers=good_peers,
+    )
+
+
+def _good_peer(row: sqlite3.Row) -> GoodPeer:
+    return GoodPeer(
+        Address(row["host"], row["port"]),
+        row["kind"],
+        row["last_success"],
+        tuple(json.loads(row["sources"])),
+        bool(row["useful"]),
     )
 
 

@@ -171,3 +171,15 @@ async def test_a_list_of_more_than_a_page(tmp_path):
         found = [entry.path for page in pages for entry in page.entries]
         assert found == [entry.path async for entry in dat.walk(key)]
         assert len(set(found)) == len(found)
+
+
+async def test_networks_and_domain_can_be_changed(api):
+    async with api.client() as dat:
+        archive, _ = await dat.add("dat://" + "a" * 64, networks=["dns"], domain="x.example")
+        assert (archive.networks, archive.domain) == (["dns"], "x.example")
+        assert (await dat.set_networks("aaaaaa", [])).networks == []
+        assert (await dat.set_networks("aaaaaa", None)).networks == ["mdns", "dns", "dht"]
+        assert (await dat.set_domain("aaaaaa", None)).domain is None
+        await dat.add("dat://" + "b" * 64, domain="x.example")
+        with pytest.raises(Conflict):
+            await dat.set_domain("aaaaaa", "x.example")

@@ -19,6 +19,8 @@ def problem(kind, status=404, **more):
         ("no_such_file", errors.NotFound),
         ("unauthorized", errors.Unauthorized),
         ("exists", errors.Conflict),
+        ("unknown_name", errors.NotFound),
+        ("name_unreachable", errors.NoAnswer),
         ("no_peers", errors.NoPeers),
         ("bad_link", errors.ApiError),
         ("something_new", errors.ApiError),

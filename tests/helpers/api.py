@@ -6,7 +6,7 @@ import random
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from datd.hosting.library import Library
 from datd.hosting.room import Room
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
+from datd.hosting.views import NetworkView
 from datd.http.server import ApiServer
 from datd.keys import Key
 from datd.swarm.swarm import Swarm
@@ -148,8 +149,21 @@ def _header(line: str) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def running_api(folder: Path, **server: Any) -> AsyncIterator[RunningApi]:
-    """A library without network, and its API on a free port and a Unix socket."""
+async def running_api(
+    folder: Path,
+    *,
+    networks: Sequence[str] = ("mdns", "dns", "dht"),
+    network_views: Callable[[], list[NetworkView]] = list,
+    **server: Any,
+) -> AsyncIterator[RunningApi]:
+    """A library without network, and its API on a free port and a Unix socket.
+
+    Args:
+        folder: Where everything lies.
+        networks: Names of networks that archives may choose; nothing is behind them.
+        network_views: How those are said to fare.
+        server: Further arguments of the server.
+    """
     loop = asyncio.get_running_loop()
     catalogue = Catalogue(folder / "catalogue.sqlite3")
     records = await catalogue.open()
@@ -177,7 +191,8 @@ async def running_api(folder: Path, **server: Any) -> AsyncIterator[RunningApi]:
                 choose=chance.randrange,
                 traffic=Traffic(),
                 room=Room(folder, clock=loop.time, keep_free=0),
-                networks=[],
+                networks=list(networks),
+                network_views=network_views,
             ),
             peer_id=peer_id,
         )

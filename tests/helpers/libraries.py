@@ -153,7 +153,7 @@ async def node(
             choose=chance.randrange,
             traffic=Traffic(),
             room=Room(folder, clock=loop.time, **({"keep_free": 0} | room)),
-            networks=[],
+            networks=[discovery.name] if discovers else [],
         )
         library = Library(services, peer_id=peer_id)
         services.port = await swarm.start(host, PORT)

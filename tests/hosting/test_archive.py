@@ -20,7 +20,7 @@ from tests.helpers.raw_peer import RawPeer, calling
 
 from datd import crypto
 from datd.errors import StorageError, Timeout, UnknownArchive
-from datd.hosting.archive import FULL_SECONDS
+from datd.hosting.appetite import FULL_SECONDS
 from datd.hosting.descriptors import Descriptors
 from datd.wire.messages import Data, Request
 

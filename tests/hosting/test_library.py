@@ -8,6 +8,7 @@ from tests.helpers.sessions import key_named
 
 from datd import crypto
 from datd.errors import ArchiveExists, StorageError, UnknownArchive
+from datd.hosting.changes import Changes
 from datd.keys import Key
 from datd.types import Address
 
@@ -210,5 +211,97 @@ def test_an_archive_of_another_author_is_another_archive(told):
             await here.seeding(one.key)
             await here.seeding(two.key)
             assert len({str(archive.folder) for archive in here.library.archives()}) == 2
+
+    told(of)
+
+
+def test_an_archive_is_found_by_its_domain_and_by_the_name_it_was_added_by(told):
+    async def of(network, folder):
+        async with node(network, folder) as here:
+            first, _ = await here.library.add(key_named("a"), shortname="old.example")
+            second, _ = await here.library.add(
+                key_named("b"), shortname="old.example", domain="new.example", name="plain.example"
+            )
+            find = here.library.find
+            assert find("old.example") is second
+            assert find("dat://NEW.example/path") is second
+            assert find("plain.example") is second
+            third, _ = await here.library.add(key_named("c"))
+            for name in ("late.example", "later.example"):  # the first one is kept
+                assert await here.library.add(key_named("c"), shortname=name) == (third, False)
+            assert find("late.example") is third
+            await here.library.change(first, Changes({"domain": "old.example"}))
+            assert find("old.example") is first
+            for unknown in ("other.example", "old.example+x", "localhost", "10.0.0.1"):
+                with pytest.raises(UnknownArchive):
+                    find(unknown)
+
+    told(of)
+
+
+def test_a_domain_belongs_to_one_archive_until_it_is_taken_away_or_the_archive_is(told):
+    async def of(network, folder):
+        async with node(network, folder) as here:
+            library = here.library
+            one, _ = await library.add(key_named("a"), domain="x.example")
+            other, _ = await library.add(key_named("b"))
+            assert library.of_domain("x.example") is one
+            with pytest.raises(ArchiveExists, match=r"x\.example"):
+                await library.change(other, Changes({"domain": "x.example"}))
+            with pytest.raises(ArchiveExists):
+                await library.add(key_named("c"), domain="x.example")
+            with pytest.raises(ArchiveExists, match="other settings"):
+                await library.add(key_named("b"), domain="y.example")
+            await library.change(one, Changes({"domain": "x.example"}))
+            await one.pause()
+            assert library.of_domain("x.example") is None
+            await one.resume()
+            assert library.of_domain("x.example") is one
+            await library.change(one, Changes({"domain": None}))
+            assert library.of_domain("x.example") is None
+            await library.change(other, Changes({"domain": "x.example"}))
+            await library.remove(other)
+            assert library.of_domain("x.example") is None
+            with pytest.raises(UnknownArchive):
+                await library.change(other, Changes({"domain": "x.example"}))
+        async with node(network, folder) as here:
+            assert here.library.of_domain("x.example") is None
+
+    told(of)
+
+
+def test_settings_that_cannot_be_written_down_are_not_lived_by(told):
+    async def of(network, folder):
+        async with node(network, folder, discovers=True) as here:
+            archive, _ = await here.library.add(key_named("a"), domain="x.example")
+            blocker = sqlite3.connect(folder / "catalogue.sqlite3", isolation_level=None)
+            here.catalogue._database.execute("PRAGMA busy_timeout = 0")
+            blocker.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(StorageError):
+                await here.library.change(archive, Changes({"networks": [], "domain": None}))
+            with pytest.raises(StorageError):
+                await archive.pause()
+            with pytest.raises(StorageError):
+                await archive.add_peer(Address("10.0.0.9", 1))
+            blocker.close()
+            assert (archive.record.networks, archive.record.domain) == (None, "x.example")
+            assert (archive.paused, archive.record.peers, archive.peers()) == (False, [], [])
+            assert here.library.of_domain("x.example") is archive
+
+    told(of)
+
+
+def test_archives_of_an_earlier_life_are_looked_up_one_after_the_other(told):
+    async def of(network, folder):
+        async with node(network, folder, discovers=True) as here:
+            for number in range(100):
+                await here.add(key_named(f"archive {number}"))
+            network.discoveries.clear()
+        async with node(network, folder, discovers=True):
+            (discovery,) = network.discoveries
+            await asyncio.sleep(5)
+            assert 5 <= len(discovery.lookups) <= 15
+            await asyncio.sleep(60)
+            assert len(set(discovery.lookups)) == 100
 
     told(of)

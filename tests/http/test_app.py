@@ -20,7 +20,7 @@ async def test_an_address_with_nothing_there_is_a_problem(api, path):
     ("method", "path", "allowed"),
     [
         ("PUT", f"{V1}/archives", "GET, HEAD, POST"),
-        ("PATCH", f"{V1}/archives/x", "DELETE, GET, HEAD"),
+        ("PUT", f"{V1}/archives/x", "DELETE, GET, HEAD, PATCH"),
         ("GET", f"{V1}/archives/x/pause", "POST"),
         ("POST", f"{V1}/stats", "GET, HEAD"),
         ("DELETE", f"{V1}/archives/x/files/a", "GET, HEAD"),

@@ -1,7 +1,14 @@
+import json
+import time
+
 import pytest
-from tests.helpers.api import TOKEN
+from tests.helpers.api import TOKEN, running_api
+from tests.helpers.small_web import SmallWeb
 
 from datctl.models import Archive, ArchiveStats
+from datd.keys import Key
+from datd.naming.cache import KnownName
+from datd.naming.resolver import Names
 
 V1 = "/api/v1"
 ARCHIVES = f"{V1}/archives"
@@ -204,3 +211,112 @@ async def test_over_the_unix_socket_no_token_is_needed(api):
     )  # fmt: skip
     assert answer.status == 201
     assert TOKEN.encode() not in answer.body
+
+
+NETWORKS = ["mdns", "dns", "dht"]
+
+
+async def change(api, reference, **fields):
+    body = json.dumps(fields).encode()
+    return await api.ask(
+        f"{ARCHIVES}/{reference}", "Content-Type: application/json", method="PATCH", body=body
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"), [(None, NETWORKS), ([], []), (["dns", "mdns", "dns"], ["mdns", "dns"])]
+)
+async def test_networks_are_chosen_when_an_archive_is_added_and_later(api, asked, shown):
+    assert (await add(api, "a", networks=asked)).json["networks"] == shown
+    assert (await add(api, "b")).json["networks"] == NETWORKS
+    assert (await change(api, "b" * 64, networks=asked)).json["networks"] == shown
+    assert (await api.ask(f"{ARCHIVES}/bbbbbb")).json["networks"] == shown
+
+
+async def test_a_network_that_is_not_here_is_refused_with_those_that_are(api):
+    for answer in (
+        await add(api, "a", networks=["mdns", "pigeon"]),
+        await change(api, (await add(api, "b")).json["key"], networks=["mdns", "pigeon"]),
+    ):
+        assert (answer.status, answer.kind) == (400, "bad_request")
+        assert "mdns, dns, dht" in answer.json["detail"]
+        assert answer.json["errors"][0]["pointer"] == "/networks/1"
+    assert len(await names(api)) == 1
+
+
+async def test_what_is_not_named_is_not_changed(api):
+    await add(api, "a", name="recipes", networks=["dns"], domain="x.example", tags=["t"])
+    before = (await api.ask(f"{ARCHIVES}/recipes")).json
+    assert (await change(api, "recipes")).json == before
+    after = (await change(api, "recipes", domain="y.example")).json
+    assert after == {**before, "domain": "y.example"}
+    assert (await change(api, "recipes", domain=None)).json["domain"] is None
+
+
+@pytest.mark.parametrize("fields", [{"name": "x"}, {"networks": "dns"}, {"networks": ["DNS "]},
+                                    {"domain": ""}, {"domain": "10.0.0.1"}, {"domain": "a b.c"},
+                                    {"networks": ["dns"] * 17}])  # fmt: skip
+async def test_changes_that_are_not_possible_change_nothing(api, fields):
+    await add(api, "a", networks=["mdns"], domain="x.example")
+    answer = await change(api, "a" * 64, **fields)
+    assert (answer.status, answer.kind) == (400, "bad_request")
+    found = (await api.ask(f"{ARCHIVES}/aaaaaa")).json
+    assert (found["networks"], found["domain"]) == (["mdns"], "x.example")
+
+
+async def test_a_domain_is_kept_as_it_will_be_asked_for_and_has_one_archive(api):
+    assert (await add(api, "a", domain="B\u00fccher.Example.")).json["domain"] == (
+        "xn--bcher-kva.example"
+    )
+    await add(api, "b")
+    answer = await change(api, "b" * 64, domain="xn--bcher-kva.example")
+    assert (answer.status, answer.kind) == (409, "exists")
+    assert (await api.ask(f"{ARCHIVES}/xn--bcher-kva.example")).json["key"] == "a" * 64
+
+
+async def test_pages_of_other_sites_cannot_change_an_archive(api):
+    await add(api, "a")
+    answer = await api.ask(f"{ARCHIVES}/aaaaaa", "Origin: http://evil.example", method="PATCH")
+    assert (answer.status, answer.kind) == (403, "forbidden")
+
+
+async def test_a_name_instead_of_a_key_is_looked_up_and_remembered_with_the_archive(tmp_path):
+    async def save(known, dropped):
+        raise AssertionError("nothing new was found out")
+
+    known = [KnownName("recipes.example", Key.parse("a" * 64), time.time() + 3600)]
+    names = Names(known=known, save=save, wall_clock=time.time, choose=lambda below: 0)
+    async with running_api(tmp_path, names=names) as api:
+        added = await api.post(ARCHIVES, {"link": "dat://Recipes.example+7/x"})
+        assert (added.status, added.json["shortname"]) == (201, "recipes.example")
+        assert (added.json["key"], added.json["shortname"]) == ("a" * 64, "recipes.example")
+        assert api.library.find("a" * 64).record.pinned == 7
+        assert (await api.ask(f"{ARCHIVES}/recipes.example")).json["key"] == "a" * 64
+        by_key = await api.post(ARCHIVES, {"link": link("b")})
+        assert by_key.json["shortname"] is None
+        neither = await api.post(ARCHIVES, {"link": "nonsense"})
+        assert (neither.status, neither.kind) == (400, "bad_link")
+    await names.close()
+
+
+async def test_what_a_name_meant_earlier_is_taken_and_shown_as_that(tmp_path):
+    async def save(known, dropped):
+        raise AssertionError("nobody answered")
+
+    nobody = SmallWeb()
+    nobody.addresses["recipes.example"] = []
+    names = Names(
+        known=[KnownName("recipes.example", Key.parse("a" * 64), time.time() - 1)],
+        save=save,
+        wall_clock=time.time,
+        choose=lambda below: 0,
+        lookup=nobody,
+    )
+    async with running_api(tmp_path, names=names) as api, api.client() as dat:
+        assert not (await dat.add(link("a")))[0].stale
+        added, new = await dat.add("recipes.example")
+        assert (added.key, added.stale, new) == ("a" * 64, True, False)
+        # It had no name yet.
+        assert (await dat.archive("recipes.example")).shortname == "recipes.example"
+        assert not (await dat.archive("recipes.example")).stale
+    await names.close()

@@ -163,3 +163,34 @@ async def test_t40_writes_from_our_own_pages_are_not(api):
 async def test_the_unix_socket_asks_for_neither_host_nor_token(api):
     assert (await api.ask(f"{V1}/", host="d", token=None, unix=True)).status == 200
     assert (await api.ask(f"{V1}/", host="d", token="wrong", unix=True)).status == 200
+
+
+WELL_KNOWN = "/.well-known/dat"
+LINK = "dat://" + "a" * 64
+
+
+async def ask_for_domain(api, host, path=WELL_KNOWN, method="GET", *headers):
+    return await api.ask(path, *headers, host=host, token=None, method=method)
+
+
+async def test_the_web_may_ask_for_the_archive_of_a_domain_and_for_nothing_else(api):
+    await api.post(f"{V1}/archives", {"link": LINK, "domain": "x.example"})
+    for host in ("x.example", "X.Example:443", "x.example."):
+        answer = await ask_for_domain(api, host)
+        assert answer.status == 200
+        assert answer.body.startswith(LINK.encode() + b"/\n")
+    assert (await ask_for_domain(api, "x.example", method="HEAD")).status == 200
+    for path in ("/.well-known/dat/", "/.well-known//dat", "/%2ewell-known/dat", "/",
+                 "/.well-known/da%74", "/.well-known/x/../dat", f"{V1}/archives"):  # fmt: skip
+        answer = await ask_for_domain(api, "x.example", path)
+        assert (answer.status, answer.kind) == (421, "wrong_host")
+    for method in ("POST", "PUT", "DELETE"):
+        assert (await ask_for_domain(api, "x.example", method=method)).status == 421
+
+
+async def test_a_domain_that_no_archive_has_is_a_wrong_host(api):
+    await api.post(f"{V1}/archives", {"link": LINK, "domain": "x.example"})
+    for host in ("y.example", "x.example.evil.example", "", "x.example, y.example"):
+        assert (await ask_for_domain(api, host)).status == 421
+    await api.post(f"{V1}/archives/aaaaaa/pause", {})
+    assert (await ask_for_domain(api, "x.example")).status == 421

@@ -2,6 +2,7 @@ import pytest
 
 from datd.http.inputs import read_address, shown
 from datd.http.problems import Problem
+from datd.naming.lookup import SystemLookup
 from datd.types import Address
 
 
@@ -14,11 +15,11 @@ from datd.types import Address
     ],
 )
 async def test_addresses_in_digits_are_taken_as_they_are(text, address):
-    assert await read_address(text) == address
+    assert await read_address(text, SystemLookup()) == address
 
 
 async def test_a_name_is_looked_up():
-    found = await read_address("localhost:3282")
+    found = await read_address("localhost:3282", SystemLookup())
     assert found.host in {"127.0.0.1", "::1"}
 
 
@@ -29,7 +30,7 @@ async def test_a_name_is_looked_up():
 )  # fmt: skip
 async def test_what_is_no_address_is_a_bad_request(text):
     with pytest.raises(Problem) as caught:
-        await read_address(text)
+        await read_address(text, SystemLookup())
     assert caught.value.status == 400
 
 

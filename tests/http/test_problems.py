@@ -21,6 +21,8 @@ def caused_by(number):
         (errors.EntryNotFound("no file"), "no_such_file", 404),
         (errors.VersionNotFound("no version 9"), "no_such_version", 404),
         (errors.ArchiveExists("hosted already"), "exists", 409),
+        (errors.NameNotFound("nothing behind x.example"), "unknown_name", 404),
+        (errors.NameUnreachable("nobody answers"), "name_unreachable", 504),
         (errors.Timeout("no peer"), "no_peers", 504),
         (errors.NotWritableError("needs the secret key"), "forbidden", 403),
         (errors.ReadOnlyError("disk"), "read_only", 507),

@@ -28,3 +28,15 @@ def test_t47_a_name_that_no_json_can_carry_is_still_listed():
 def test_an_ipv6_peer_is_written_with_brackets():
     peer = PeerView("k" * 64, Address("2001:db8::1", 3282), "mdns", "connected")
     assert shapes.peer(peer).address == "[2001:db8::1]:3282"
+
+
+def test_what_is_known_of_a_peer_is_told():
+    view = PeerView(
+        "k" * 64, Address("192.0.2.1", 3282), "dns", "waiting", sources=["dns", "dht"],
+        first_seen=0.0, last_seen=60.0, last_success=None, tried={"utp": "no answer in time"},
+    )  # fmt: skip
+    told = shapes.peer(view).model_dump(mode="json")
+    assert (told["sources"], told["tried"]) == (["dns", "dht"], {"utp": "no answer in time"})
+    assert (told["first_seen"], told["last_seen"], told["last_success"]) == (
+        "1970-01-01T00:00:00Z", "1970-01-01T00:01:00Z", None,
+    )  # fmt: skip

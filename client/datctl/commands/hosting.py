@@ -1,4 +1,4 @@
-"""Verbs that change or show what is hosted: add, list, show, pause, resume, remove."""
+"""Verbs that change or show what is hosted: add, list, show, networks, domain, pause, remove."""
 
 import asyncio
 import math
@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from datctl import output
-from datctl.commands.options import ArchiveArgument, DaemonOption, JsonOption
+from datctl.commands.options import (
+    ArchiveArgument,
+    DaemonOption,
+    JsonOption,
+    chosen_networks,
+)
 from datctl.errors import DatdError, TimedOut, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +42,13 @@ Archives = Annotated[
 
 
 async def add(
-    link: Annotated[str, Parameter(help="Any form of a Dat link; dat://KEY+N pins version N.")],
+    link: Annotated[
+        str,
+        Parameter(
+            help="Any form of a Dat link, with a key or with a name such as example.org; "
+            "dat://KEY+N pins version N."
+        ),
+    ],
     /,
     *,
     name: Annotated[str | None, Parameter(help="Call it by this name.")] = None,
@@ -54,6 +65,23 @@ async def add(
             negative=(), show_default=False, help="HOST:PORT to fetch from. May be repeated."
         ),
     ] = (),
+    network: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative=(),
+            show_default=False,
+            help="Look for peers, and be found, only on this one: mdns (the local network learns "
+            "that somebody here wants the archive), dns (the discovery servers of the daemon learn "
+            "it, and tell whoever asks), dht (the whole world can learn it), none. Repeatable.",
+        ),
+    ] = (),
+    domain: Annotated[
+        str | None,
+        Parameter(
+            help="Whoever asks for https://DOMAIN/.well-known/dat gets the link: this makes the "
+            "archive public."
+        ),
+    ] = None,
     paused: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Fetch and serve nothing yet.")
     ] = False,
@@ -71,13 +99,25 @@ async def add(
     - `datctl add dat://KEY --name recipes --tag kitchen`
     - `datctl add KEY --wait 600` (exit status 5 if it is not complete after ten minutes)
     - `datctl add KEY --peer 192.0.2.7:3282` (a source that need not be found)
+    - `datctl add KEY --network mdns --network dns` (not in the DHT)
     """
+    networks = chosen_networks(network)
     if wait is not None and (paused or math.isnan(wait) or wait < 0):
         raise UsageError("--wait needs seconds from 0 on, and an archive that is not --paused")
     async with daemon.client() as dat:
-        archive, new = await dat.add(link, name=name, tags=tag, paused=paused, peers=peer)
+        archive, new = await dat.add(
+            link,
+            name=name,
+            tags=tag,
+            paused=paused,
+            peers=peer,
+            networks=networks,
+            domain=domain,
+        )
         if not json:
             output.say(f"{'added' if new else 'hosted already:'} {archive.link}")
+        if archive.stale:
+            output.note("the name could not be looked up just now: this is what it meant earlier")
         if wait is not None:
             archive = await _complete(dat, archive.key, wait)
             if not json:
@@ -159,6 +199,9 @@ async def show(
             ("blocks", _blocks(found.blocks)),
             ("stored", _amount(found)),
             ("peers", f"{found.peers.connected} connected, {found.peers.known} known"),
+            ("networks", ", ".join(found.networks) or "none"),
+            ("added by", found.shortname or "key"),
+            ("domain", found.domain or "-"),
             ("down", output.traffic_text(found.rates.download, found.transferred.downloaded)),
             ("up", output.traffic_text(found.rates.upload, found.transferred.uploaded)),
             ("added", output.time_text(found.added_at)),
@@ -167,6 +210,77 @@ async def show(
             ("discovery key", found.discovery_key),
         ]
     )
+
+
+async def networks(
+    archive: ArchiveArgument,
+    /,
+    *names: Annotated[
+        str,
+        Parameter(
+            name="NETWORK", negative=(), show_default=False, help="mdns, dns, dht; or all, or none."
+        ),
+    ],
+    json: JsonOption = False,
+    daemon: DaemonOption,
+) -> None:
+    """Show or choose the networks on which an archive looks for peers and is found.
+
+    None of them tells the link, but each tells that somebody here wants the archive: `mdns` the
+    local network; `dns` the discovery servers of the daemon, and whoever knows the link and asks
+    them; `dht` the whole world. What was announced elsewhere is withdrawn where that is possible:
+    nodes of the DHT forget it after half an hour or more.
+
+    **Examples**
+
+    - `datctl networks recipes` (show them)
+    - `datctl networks recipes mdns dns`
+    - `datctl networks recipes none` (only peers that were named by hand)
+    - `datctl networks recipes all` (all of the daemon, as without a choice)
+    """
+    async with daemon.client() as dat:
+        if names:
+            found = await dat.set_networks(archive, chosen_networks(names))
+        else:
+            found = await dat.archive(archive)
+    if json:
+        output.print_json(found)
+    else:
+        output.say(f"{_label(found)}: {', '.join(found.networks) or 'none'}")
+
+
+async def domain(
+    archive: ArchiveArgument,
+    name: Annotated[str | None, Parameter(help="Such as dat.example.org.")] = None,
+    /,
+    *,
+    none: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Take the domain away.")
+    ] = False,
+    json: JsonOption = False,
+    daemon: DaemonOption,
+) -> None:
+    """Show or choose the domain by which an archive can be found.
+
+    Whoever asks for https://DOMAIN/.well-known/dat gets the link, so the archive becomes public.
+    The web server of the domain has to pass that address on to the daemon, with its Host header.
+
+    **Examples**
+
+    - `datctl domain recipes dat.example.org`
+    - `datctl domain recipes --none`
+    """
+    if none and name is not None:
+        raise UsageError("give a domain or --none, not both")
+    async with daemon.client() as dat:
+        if none or name is not None:
+            found = await dat.set_domain(archive, name)
+        else:
+            found = await dat.archive(archive)
+    if json:
+        output.print_json(found)
+    else:
+        output.say(f"{_label(found)}: {found.domain or 'no domain'}")
 
 
 async def pause(*archives: Archives, all_: AllOption = False, daemon: DaemonOption) -> None:

@@ -10,7 +10,7 @@ from datctl.commands.options import ArchiveArgument, DaemonOption, JsonOption
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from datctl.models import ArchiveStats, DaemonStats, Peer
+    from datctl.models import ArchiveStats, DaemonStats, Network, Peer
 
 ONE_ARCHIVE = Parameter(help="Only of this archive: a link, a key, its beginning, or a name.")
 
@@ -19,6 +19,7 @@ _PEERS_HELP = """List peers, of one archive or of all, or name one that should b
 **Examples**
 
 - `datctl peers recipes`
+- `datctl peers recipes -l` (with all that is known of them)
 - `datctl peers --json`
 - `datctl peers add recipes 192.0.2.7:3282`
 """
@@ -31,6 +32,15 @@ async def list_peers(
     archive: Annotated[str | None, ONE_ARCHIVE] = None,
     /,
     *,
+    long: Annotated[
+        bool,
+        Parameter(
+            name=["--long", "-l"],
+            negative=(),
+            show_default=False,
+            help="Also who told of them, when they were of use, and what they did.",
+        ),
+    ] = False,
     json: JsonOption = False,
     daemon: DaemonOption,
 ) -> None:
@@ -39,6 +49,9 @@ async def list_peers(
         found = await dat.peers(archive)
     if json:
         output.print_json(found)
+        return
+    if long:
+        _print_long(found)
         return
     output.print_table(
         ("ARCHIVE", "ADDRESS", "SOURCE", "STATE", ">LENGTH", ">DOWN", ">UP", "REMARK"),
@@ -57,6 +70,43 @@ async def list_peers(
         ],
         empty="no peers are known",
     )
+
+
+def _print_long(found: "list[Peer]") -> None:
+    output.print_table(
+        (
+            "ARCHIVE",
+            "ADDRESS",
+            "VIA",
+            "SOURCES",
+            "STATE",
+            "FIRST",
+            "LAST",
+            "GOOD",
+            "MARKS",
+            "REMARK",
+        ),
+        [
+            (
+                peer.archive[:12],
+                peer.address,
+                peer.transport or _words(peer.tried),
+                ", ".join(peer.sources) or peer.source,
+                output.state_cell(peer.state),
+                output.time_text(peer.first_seen),
+                output.time_text(peer.last_seen),
+                output.time_text(peer.last_success),
+                ", ".join(f"{name} {count}" for name, count in sorted(peer.marks.items())) or "-",
+                _remark(peer),
+            )
+            for peer in found
+        ],
+        empty="no peers are known",
+    )
+
+
+def _words(tried: dict[str, str]) -> str:
+    return ", ".join(f"{kind}: {how}" for kind, how in tried.items()) or "-"
 
 
 @peers.command(name="add")
@@ -135,11 +185,26 @@ def _daemon_fields(stats: "DaemonStats") -> list[tuple[str, str]]:
         ("up since", f"{output.time_text(stats.started_at)} ({output.span_text(stats.uptime)})"),
         ("peer port", str(stats.port)),
         ("discovery", ", ".join(stats.networks) or "none"),
+        *[field for network in stats.details for field in _network_fields(network)],
         ("archives", f"{sum(stats.archives.values())}" + (f": {states}" if states else "")),
         ("stored", f"{output.size_text(stats.bytes)} in {stats.blocks} blocks"),
         ("peers", f"{stats.peers.connected} connected, {stats.peers.known} known"),
         ("down", output.traffic_text(stats.rates.download, stats.transferred.downloaded)),
         ("up", output.traffic_text(stats.rates.upload, stats.transferred.uploaded)),
+    ]
+
+
+def _network_fields(network: "Network") -> list[tuple[str, str]]:
+    """A line for a network, and one for each part of it that does not work."""
+    numbers = ", ".join(f"{count} {name}" for name, count in network.numbers.items())
+    answering = sum(bool(part.working) for part in network.parts)
+    parts = f"{answering} of {len(network.parts)} answer" if network.parts else ""
+    state = {True: "", False: "does not work", None: ""}[network.working]
+    words = ", ".join(word for word in (state, network.remark, parts, numbers) if word)
+    silent = [part for part in network.parts if part.working is False]
+    return [
+        (f"  {network.name}", words or "works"),
+        *[(f"    {part.name}", part.remark or "does not answer") for part in silent],
     ]
 
 

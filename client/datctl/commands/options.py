@@ -1,6 +1,7 @@
 """Options that several verbs share, and how `ARCHIVE/PATH` is read."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -46,6 +47,19 @@ WaitForPeers = Annotated[
 VersionOption = Annotated[
     int | None, Parameter(help="Of this version of the archive instead of the newest.")
 ]
+
+
+def chosen_networks(words: Sequence[str]) -> list[str] | None:
+    """Networks as named on the command line: None for all, an empty list for none.
+
+    Raises:
+        UsageError: `all` or `none` stands beside others.
+    """
+    if len(words) > 1 and {"all", "none"} & set(words):
+        raise UsageError("all and none stand alone: name networks, or one of them")
+    if list(words) in ([], ["all"]):
+        return None
+    return [word for word in words if word != "none"]
 
 
 class Place(NamedTuple):

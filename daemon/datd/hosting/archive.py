@@ -8,12 +8,15 @@ from pathlib import Path
 
 from datd.archive.entries import Stat
 from datd.catalogue import Record
-from datd.errors import ForkError, NoRoom, StorageError, UnknownArchive
+from datd.errors import ForkError, StorageError, UnknownArchive
 from datd.hosting import census, reading, showing
+from datd.hosting.appetite import Appetite
 from datd.hosting.batches import Stored
+from datd.hosting.changes import Changes
 from datd.hosting.lane import Lane
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
+from datd.hosting.reach import Reach
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
 from datd.hosting.stocktaking import StockTaking
@@ -26,9 +29,6 @@ Page = tuple[list[EntryView], str | None]
 Peers = list[PeerView]
 
 log = logging.getLogger(__name__)
-
-# C-8: a disk that took nothing is not tried again before.
-FULL_SECONDS = 60.0
 
 
 class HostedArchive:
@@ -56,7 +56,8 @@ class HostedArchive:
         self._users = 0
         self._policy = asyncio.Lock()
         self._stock = StockTaking(services.spawn, self._take_stock)
-        self._full_until = float("-inf")
+        self._reach = Reach(record, services)
+        self._appetite = Appetite(record, services)
 
     # ---- identity and policy
 
@@ -86,26 +87,22 @@ class HostedArchive:
         name = str(self.key.discovery_key)
         return self._services.folder / name[:2] / name[2:]
 
-    def join(self) -> None:
-        """Look for peers, and be found."""
-        name = self.key.discovery_key.raw
-        self._services.swarm.join(name)
-        for address in self.record.peers:
-            self._services.swarm.add_peer(name, address)
+    def join(self, *, at_once: bool = True) -> None:
+        """Look for peers, and be found; at once if somebody waits for it."""
+        self._reach.join(hungry=not self.record.summary.complete, at_once=at_once)
 
     async def pause(self) -> None:
         """Neither fetch nor serve, until resumed. Peers are left."""
         async with self._changing():
-            self.record.paused = True
-            await self._services.catalogue.save([self.record])
-            await self._services.swarm.leave(self.key.discovery_key.raw)
+            self._reach.note_good_peers()
+            await self._keep(Changes({"paused": True}))
+            await self._reach.leave()
 
     async def resume(self) -> None:
         """Fetch and serve again."""
         async with self._changing():
-            self.record.paused = False
+            await self._keep(Changes({"paused": False}))
             self.error = None
-            await self._services.catalogue.save([self.record])
             if not self.removed:
                 self.join()
 
@@ -113,10 +110,28 @@ class HostedArchive:
         """Try a source now, and again later: it is remembered with the archive."""
         async with self._changing():
             if address not in self.record.peers:
-                self.record.peers.append(address)
-                await self._services.catalogue.save([self.record])
+                await self._keep(Changes({"peers": [*self.record.peers, address]}))
             if not self.paused:
-                self._services.swarm.add_peer(self.key.discovery_key.raw, address)
+                self._reach.add_peer(address)
+
+    async def change(self, changes: Changes) -> None:
+        """Keep other settings than before, and live by them.
+
+        Raises:
+            StorageError: They cannot be written down; nothing changed.
+        """
+        async with self._changing():
+            await self._keep(changes)
+            if "networks" in changes.fields and not self.paused:
+                self.join()
+
+    async def _keep(self, changes: Changes) -> None:
+        before = changes.exchange(self.record)
+        try:
+            await self._services.catalogue.save([self.record])
+        except StorageError:
+            before.exchange(self.record)
+            raise
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[None]:
@@ -172,7 +187,7 @@ class HostedArchive:
         """End everything; it was removed. Who still reads it gets an error."""
         async with self._policy:
             self.record.paused = True
-            await self._services.swarm.leave(self.key.discovery_key.raw)
+            await self._reach.leave()
         await self._stock.cancel()
         async with self._gate:
             opened, self._opened = self._opened, None
@@ -192,12 +207,14 @@ class HostedArchive:
             opened = self._opened
             if opened is None:
                 return
+            self._reach.hungry(self._misses_blocks())
             if opened.dirty and not opened.broken:
                 await opened.flush()
             if self._users and not (close or opened.broken):
                 return
             self._opened = None
             self._remember(opened)
+            self._reach.note_good_peers()
             await opened.close()
             if not opened.broken:
                 await self._save_clean()
@@ -214,6 +231,7 @@ class HostedArchive:
         changed = now != (record.downloaded, record.uploaded) or self._opened is not None
         if self._opened is not None:
             self._remember(self._opened)
+            self._reach.note_good_peers()
         record.downloaded, record.uploaded = now
         return changed
 
@@ -251,45 +269,20 @@ class HostedArchive:
 
     def may_store(self) -> bool:
         """Whether there is room for more; if not, nothing more is asked for (T-29)."""
-        opened = self._opened
-        if opened is None or opened.no_room is not None:
-            return False
-        lacking = self._lacking(opened)
-        if lacking is not None:
-            self._stop_fetching(opened, lacking)
-        return lacking is None
+        return self._opened is not None and self._appetite.may_store(self._opened)
 
     def refused_to_write(self, error: StorageError) -> bool:
         """A batch could not be written; whether that only means to fetch no more (C-8, C-13)."""
         opened = self._opened
         if opened is None or opened.broken:
             return False
-        self._full_until = self._services.clock() + FULL_SECONDS
-        if opened.no_room is None:
-            self._stop_fetching(opened, str(error))
+        self._appetite.refused(opened, error)
         return True
-
-    def _stop_fetching(self, opened: OpenArchive, why: str) -> None:
-        log.warning("%s fetches nothing more: %s", self.key.discovery_key, why)
-        opened.no_room = why
-        for live in opened.live_feeds:
-            live.picker.want([])
-            live.refuse(NoRoom(why))
 
     def look_for_room(self) -> None:
         """Fetch again if there is room again."""
-        opened = self._opened
-        if opened is None or opened.no_room is None or self._services.clock() < self._full_until:
-            return
-        if self._lacking(opened) is None:
-            opened.no_room = None
-            census.set_wants(opened, self.record.pinned)
-            for live in opened.live_feeds:
-                live.ask_all()
-
-    def _lacking(self, opened: OpenArchive) -> str | None:
-        held = sum(live.present_bytes for live in opened.live_feeds)
-        return self._services.room.refusal(held)
+        if self._opened is not None:
+            self._appetite.look_for_room(self._opened)
 
     async def blocks_stored(self, live: LiveFeed, stored: Stored) -> None:
         """Blocks were written: count them, and see whether the archive is complete."""
@@ -337,6 +330,12 @@ class HostedArchive:
         async with self.opened() as opened:
             await census.take(opened, self.record)
             self._remember(opened)
+            self._reach.hungry(self._misses_blocks())
+
+    def _misses_blocks(self) -> bool:
+        opened = self._opened
+        behind = opened is not None and census.behind(opened, self.record)
+        return behind or not self.record.summary.complete
 
     def _remember(self, opened: OpenArchive) -> None:
         census.update(self.record.summary, opened, self.record.pinned)
@@ -410,9 +409,9 @@ class HostedArchive:
             return "error"
         if self.paused:
             return "paused"
-        opened = self._opened
-        if self.record.summary.complete and not (opened and census.behind(opened, self.record)):
+        if not self._misses_blocks():
             return "seeding"
+        opened = self._opened
         return "syncing" if opened is not None and opened.connections else "searching"
 
     async def view(self) -> ArchiveView:
@@ -425,7 +424,8 @@ class HostedArchive:
             self.traffic,
             state=self.state,
             error=self.error,
-            peers_known=len(self._services.swarm.peers(self.key.discovery_key.raw)),
+            networks=self._reach.networks,
+            peers_known=len(self._reach.peers()),
             now=self._services.clock(),
         )
 
@@ -434,7 +434,7 @@ class HostedArchive:
         services = self._services
         return showing.peer_views(
             self.key,
-            services.swarm.peers(self.key.discovery_key.raw),
+            self._reach.peers(),
             self._opened.connections if self._opened is not None else (),
             since_epoch=services.wall_clock() - services.clock(),
         )

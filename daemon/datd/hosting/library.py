@@ -12,10 +12,12 @@ from datd.catalogue import Record
 from datd.errors import ArchiveExists, DatdError, KeyFormatError, StorageError, UnknownArchive
 from datd.hosting.archive import HostedArchive
 from datd.hosting.buffers import Share, Unfinished, Unsent
+from datd.hosting.changes import Changes
 from datd.hosting.peer import PeerConnection
 from datd.hosting.services import Services
 from datd.hosting.views import DaemonView, PeerView
 from datd.keys import Key
+from datd.naming import names
 from datd.swarm.roster import Connection
 from datd.types import Address
 
@@ -40,6 +42,7 @@ class Library:
         self._archives: dict[str, HostedArchive] = {}
         self._by_discovery: dict[bytes, HostedArchive] = {}
         self._by_name: dict[str, HostedArchive] = {}
+        self._by_domain: dict[str, HostedArchive] = {}
         self._looking: set[asyncio.Task[None]] = set()
         self._started_at = services.wall_clock()
         self._adding = asyncio.Lock()
@@ -53,7 +56,7 @@ class Library:
         for record in records:
             archive = self._shelve(HostedArchive(record, self._services))
             if not archive.paused:
-                archive.join()
+                archive.join(at_once=False)
         self._count_room()
         # After a crash the files know more than the catalogue. READY does not wait for that.
         self._look_soon([a for a in self._archives.values() if a.record.dirty])
@@ -121,6 +124,9 @@ class Library:
         version: int | None = None,
         paused: bool = False,
         peers: Sequence[Address] = (),
+        networks: Sequence[str] | None = None,
+        shortname: str | None = None,
+        domain: str | None = None,
     ) -> tuple[HostedArchive, bool]:
         """Host an archive.
 
@@ -132,22 +138,29 @@ class Library:
             version: Mirror up to this version and no further.
             paused: Only write it down, fetch nothing yet.
             peers: Sources to try at once.
+            networks: Discovery networks to use for it; None for all there are, now and later.
+            shortname: The name that stood in its link, if it was no key.
+            domain: Where `/.well-known/dat` shall name it, in ASCII and lower case.
 
         Returns:
             The archive, and whether it is new here.
 
         Raises:
-            ArchiveExists: It is hosted with other settings, or the name is taken.
+            ArchiveExists: It is hosted with other settings, or the name or domain is taken.
         """
         async with self._adding:
             known = self._archives.get(key.hex)
             if known is not None:
-                self._same_settings(known, name, tags, version, paused)
+                self._same_settings(known, name, tags, version, paused, networks, domain)
+                if shortname is not None and known.record.shortname is None:
+                    await known.change(Changes({"shortname": shortname}))
                 for address in peers:
                     await known.add_peer(address)
                 return known, False
             if name is not None:
                 self._check_name(name)
+            if domain is not None:
+                self._check_domain(domain)
             record = Record(
                 key,
                 added_at=self._services.wall_clock(),
@@ -156,6 +169,9 @@ class Library:
                 mode=mode,
                 paused=paused,
                 pinned=version,
+                networks=None if networks is None else sorted(set(networks)),
+                shortname=shortname,
+                domain=domain,
                 peers=list(dict.fromkeys(peers)),
             )
             archive = HostedArchive(record, self._services)
@@ -169,8 +185,39 @@ class Library:
                 self._look_soon([archive])
             return archive, True
 
+    async def change(self, archive: HostedArchive, changes: Changes) -> None:
+        """Keep an archive with other settings than before.
+
+        Raises:
+            ArchiveExists: Another one has that domain.
+            UnknownArchive: It was removed.
+            StorageError: The catalogue cannot be written; nothing changed.
+        """
+        async with self._adding:
+            domain = changes.fields.get("domain")
+            if domain is not None and self._by_domain.get(domain) is not archive:
+                self._check_domain(domain)
+            before = archive.record.domain
+            await archive.change(changes)
+            if before is not None:
+                del self._by_domain[before]
+            if archive.record.domain is not None:
+                self._by_domain[archive.record.domain] = archive
+
+    def of_domain(self, domain: str) -> HostedArchive | None:
+        """The archive that has a domain (ASCII, lower case), unless it is paused."""
+        archive = self._by_domain.get(domain)
+        return None if archive is None or archive.paused else archive
+
+    @property
+    def networks(self) -> list[str]:
+        """Names of the discovery networks in use."""
+        return self._services.networks
+
     def find(self, reference: str) -> HostedArchive:
         """Look an archive up by key, link, name, or a beginning of its key that only it has.
+
+        A domain or a shortname does as well, as far as it is known here: nobody is asked.
 
         Raises:
             UnknownArchive: There is none, or more than one.
@@ -180,10 +227,23 @@ class Library:
             try:
                 archive = self._archives.get(Key.parse(reference).hex)
             except KeyFormatError:
-                archive = self._find_by_beginning(reference.lower())
+                archive = self._find_by_host(reference) or self._find_by_beginning(
+                    reference.lower()
+                )
         if archive is None:
             raise UnknownArchive(f"no archive {reference[:80]!r} is hosted here")
         return archive
+
+    def _find_by_host(self, reference: str) -> HostedArchive | None:
+        try:
+            named = names.parse(reference)
+        except KeyFormatError:
+            return None
+        if named is None:
+            return None
+        found = [a for a in self._archives.values() if a.record.shortname == named.host]
+        # What was added last is what the name meant last.
+        return self._by_domain.get(named.host) or (found[-1] if found else None)
 
     def _find_by_beginning(self, digits: str) -> HostedArchive | None:
         if len(digits) < MIN_PREFIX:
@@ -260,6 +320,7 @@ class Library:
             blocks_have=sum(summary.blocks_have for summary in summaries),
             bytes_have=sum(summary.bytes_have for summary in summaries),
             networks=services.networks,
+            network_views=services.network_views(),
         )
 
     def peers(self) -> list[PeerView]:
@@ -273,6 +334,8 @@ class Library:
         self._by_discovery[archive.key.discovery_key.raw] = archive
         if archive.name is not None:
             self._by_name[archive.name] = archive
+        if archive.record.domain is not None:
+            self._by_domain[archive.record.domain] = archive
         archive.removed = False
         return archive
 
@@ -282,10 +345,18 @@ class Library:
         del self._by_discovery[archive.key.discovery_key.raw]
         if archive.name is not None:
             del self._by_name[archive.name]
+        if archive.record.domain is not None:
+            del self._by_domain[archive.record.domain]
 
     def _check_name(self, name: str) -> None:
         if name in self._by_name:
             raise ArchiveExists(f"another archive is called {name!r}: choose another name")
+
+    def _check_domain(self, domain: str) -> None:
+        if domain in self._by_domain:
+            raise ArchiveExists(
+                f"another archive has the domain {domain}: take it away there first"
+            )
 
     @staticmethod
     def _same_settings(
@@ -294,6 +365,8 @@ class Library:
         tags: Sequence[str],
         version: int | None,
         paused: bool,
+        networks: Sequence[str] | None,
+        domain: str | None,
     ) -> None:
         record = known.record
         differs = (
@@ -301,10 +374,13 @@ class Library:
             or (bool(tags) and set(tags) != set(record.tags))
             or (version is not None and version != record.pinned)
             or (paused and not record.paused)
+            or (networks is not None and sorted(set(networks)) != record.networks)
+            or (domain is not None and domain != record.domain)
         )
         if differs:
             raise ArchiveExists(
-                "this archive is hosted already, with other settings: remove it and add it again"
+                "this archive is hosted already, with other settings: networks and domain can be "
+                "changed; for all else remove it and add it again"
             )
 
 

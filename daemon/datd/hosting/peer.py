@@ -315,7 +315,7 @@ class PeerConnection:
     ) -> None:
         if stored.here:
             self.traffic.downloaded.add(stored.size, self._clock())
-            self.connection.delivered(len(stored.here))
+            self.connection.delivered(len(stored.here), stored.size)
             await archive.blocks_stored(channel.live, stored)
         if stored.error is not None:
             if isinstance(stored.error, ForkError):

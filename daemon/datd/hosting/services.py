@@ -11,6 +11,7 @@ from datd.catalogue import Catalogue
 from datd.hosting.descriptors import Descriptors
 from datd.hosting.room import Room
 from datd.hosting.stats import Traffic
+from datd.hosting.views import NetworkView
 from datd.swarm.swarm import Swarm
 
 
@@ -26,8 +27,9 @@ class Services:
         choose: A random number below its argument.
         traffic: Bytes of blocks over all archives.
         room: Says whether more may be stored.
-        networks: Names of the discovery networks in use.
-        port: TCP port for peers, once it is known.
+        networks: Names of the discovery networks in use; archives choose among them.
+        port: TCP and UDP port for peers, once it is known.
+        network_views: How discovery networks, transports and port mapping fare, to be shown.
     """
 
     folder: Path
@@ -43,3 +45,4 @@ class Services:
     room: Room
     networks: list[str]
     port: int = 0
+    network_views: Callable[[], list[NetworkView]] = list

@@ -22,6 +22,7 @@ def archive_view(
     *,
     state: State,
     error: str | None,
+    networks: list[str],
     peers_known: int,
     now: float,
 ) -> ArchiveView:
@@ -33,6 +34,7 @@ def archive_view(
         traffic: What went over the network for it.
         state: One word for people.
         error: Why it cannot be used just now.
+        networks: Discovery networks that it is on.
         peers_known: How many peers it has, connected or not.
         now: Seconds of the clock that `traffic` was told.
     """
@@ -63,6 +65,9 @@ def archive_view(
         progress=census.progress(summary, complete=state == "seeding"),
         peers_connected=len(opened.connections) if opened is not None else 0,
         peers_known=peers_known,
+        networks=networks,
+        shortname=record.shortname,
+        domain=record.domain,
         download_rate=traffic.downloaded.rate(now),
         upload_rate=traffic.uploaded.rate(now),
         downloaded=traffic.downloaded.total,
@@ -102,11 +107,20 @@ def _peer_view(
         state=known.state,
         transport=known.kind,
         initiator=known.initiator,
-        connected_at=known.connected_at and known.connected_at + since_epoch,
+        connected_at=_moment(known.connected_at, since_epoch),
         length=peer.announced_length if peer is not None else None,
         downloaded=peer.traffic.downloaded.total if peer is not None else 0,
         uploaded=peer.traffic.uploaded.total if peer is not None else 0,
         dropped=known.dropped,
         last_error=known.last_error,
         marks=dict(known.marks),
+        sources=list(known.sources),
+        first_seen=_moment(known.first_seen, since_epoch),
+        last_seen=_moment(known.last_seen, since_epoch),
+        last_success=_moment(known.last_success, since_epoch),
+        tried=dict(known.tried),
     )
+
+
+def _moment(time: float | None, since_epoch: float) -> float | None:
+    return None if time is None else time + since_epoch

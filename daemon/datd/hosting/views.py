@@ -6,6 +6,7 @@ from typing import Literal
 from datd.types import Address
 
 Mode = Literal["archive"]
+NetworkKind = Literal["discovery", "transport", "gateway"]
 State = Literal["searching", "syncing", "seeding", "paused", "error"]
 
 
@@ -46,6 +47,9 @@ class ArchiveView:
     progress: float
     peers_connected: int
     peers_known: int
+    networks: list[str]
+    shortname: str | None
+    domain: str | None
     download_rate: float
     upload_rate: float
     downloaded: int
@@ -61,13 +65,18 @@ class PeerView:
 
     Attributes:
         address: Where it listens, or calls from.
-        source: Who told of it: "mdns", "manual", "inbound".
+        source: Who told of it first: "mdns", "dns", "dht", "manual", "inbound", "remembered".
+        sources: Everybody who told of it.
         state: "connected", "connecting", "waiting" (for a retry), "banned", "gone".
-        transport: "tcp" while connected.
+        transport: "tcp" or "utp" while connected.
         initiator: Whether we dialled.
         length: Metadata blocks it announced; None until it said so.
         dropped: Why the last connection ended through its fault, or None.
         marks: Counts of good and bad behaviour, by name.
+        first_seen: When it was heard of, in seconds since 1970.
+        last_seen: When a network named it, or it spoke, last.
+        last_success: When it last spoke Dat with us.
+        tried: How each transport fared last: "connected", or why not.
     """
 
     archive: str
@@ -83,6 +92,11 @@ class PeerView:
     dropped: str | None = None
     last_error: str | None = None
     marks: dict[str, int] = field(default_factory=dict)
+    sources: list[str] = field(default_factory=list)
+    first_seen: float | None = None
+    last_seen: float | None = None
+    last_success: float | None = None
+    tried: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -96,6 +110,42 @@ class EntryView:
     mtime: float
     blocks: int
     available: int
+
+
+@dataclass(slots=True)
+class NetworkPart:
+    """A part of a network that works or not by itself, such as one discovery server.
+
+    Attributes:
+        name: As its operator wrote it: "dat.example.org:5300".
+        working: Whether it answers; None while that is not known.
+        remark: A few words for people.
+    """
+
+    name: str
+    working: bool | None
+    remark: str = ""
+
+
+@dataclass(slots=True)
+class NetworkView:
+    """How one discovery network, transport or gateway fares.
+
+    Attributes:
+        name: "mdns", "dns", "dht", "tcp", "utp", "port mapping".
+        kind: What it is for: finding peers, reaching them, being reached.
+        working: Whether it does its work; None while that is not known.
+        remark: A few words for people: the public address, why it does not work.
+        numbers: What is counted, by name: "nodes", "lookups", "announced", "connections", …
+        parts: What it consists of, if that is of interest.
+    """
+
+    name: str
+    kind: NetworkKind
+    working: bool | None = None
+    remark: str = ""
+    numbers: dict[str, int] = field(default_factory=dict)
+    parts: list[NetworkPart] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -116,3 +166,4 @@ class DaemonView:
     blocks_have: int
     bytes_have: int
     networks: list[str]
+    network_views: list[NetworkView] = field(default_factory=list)

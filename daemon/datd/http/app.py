@@ -11,6 +11,9 @@ from datd.http.guard import Guard
 from datd.http.inputs import MAX_BODY
 from datd.http.problems import answer_problems
 from datd.http.stats import StatsRoutes
+from datd.http.well_known import PATH as WELL_KNOWN
+from datd.http.well_known import WellKnownRoutes
+from datd.naming.resolver import Names
 
 PREFIX = "/api/v1"
 
@@ -21,6 +24,7 @@ def make_app(
     token: str,
     hosts: Sequence[str] = (),
     is_ready: Callable[[], bool] = lambda: True,
+    names: Names | None = None,
 ) -> web.Application:
     """The API over a library.
 
@@ -29,23 +33,27 @@ def make_app(
         token: Asked of everybody who comes over TCP, loopback included; not on a Unix socket.
         hosts: Names in the Host header that are ours beside localhost (setting `api.hosts`).
         is_ready: Whether `GET /readyz` says so.
+        names: Turns names such as example.org into keys; None: only keys are understood.
     """
-    guard = Guard(token, hosts)
+    guard = Guard(token, hosts, is_domain=lambda host: library.of_domain(host) is not None)
     app = web.Application(
         middlewares=[answer_problems, guard.middleware()], client_max_size=MAX_BODY
     )
-    app.add_routes(_routes(library, is_ready))
+    app.add_routes(_routes(library, is_ready, names))
     return app
 
 
-def _routes(library: Library, is_ready: Callable[[], bool]) -> list[web.RouteDef]:
+def _routes(
+    library: Library, is_ready: Callable[[], bool], names: Names | None
+) -> list[web.RouteDef]:
     stats = StatsRoutes(library, is_ready)
-    archives = ArchiveRoutes(library)
+    archives = ArchiveRoutes(library, names)
     files = FileRoutes(archives.find)
     one = f"{PREFIX}/archives/{{key:[^/]+}}"
     return [
         web.get("/healthz", stats.alive),
         web.get("/readyz", stats.ready),
+        web.get(WELL_KNOWN, WellKnownRoutes(library.of_domain).get),
         web.get(PREFIX, stats.info),
         web.get(f"{PREFIX}/", stats.info),
         web.get(f"{PREFIX}/stats", stats.stats),
@@ -53,6 +61,7 @@ def _routes(library: Library, is_ready: Callable[[], bool]) -> list[web.RouteDef
         web.get(f"{PREFIX}/archives", archives.list),
         web.post(f"{PREFIX}/archives", archives.add),
         web.get(one, archives.show),
+        web.patch(one, archives.change),
         web.delete(one, archives.remove),
         web.post(f"{one}/pause", archives.pause),
         web.post(f"{one}/resume", archives.resume),

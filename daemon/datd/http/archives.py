@@ -7,9 +7,17 @@ from typing import Annotated, Any, Literal, NamedTuple
 from aiohttp import web
 from pydantic import Field
 
-from datctl.models import ArchivePage, NewArchive, NoFields, PeerAddress, State
+from datctl.models import (
+    ArchiveChanges,
+    ArchivePage,
+    NewArchive,
+    NoFields,
+    PeerAddress,
+    State,
+)
 from datd.errors import KeyFormatError
 from datd.hosting.archive import HostedArchive
+from datd.hosting.changes import Changes
 from datd.hosting.library import Library
 from datd.hosting.views import ArchiveView
 from datd.http import shapes
@@ -18,6 +26,9 @@ from datd.http.paging import DEFAULT_PAGE, Limit, decode_cursor, encode_cursor, 
 from datd.http.problems import SAFE_HEADERS, Problem
 from datd.http.stats import NoQuery, PeersQuery, peer_page
 from datd.keys import Link
+from datd.naming.lookup import SystemLookup
+from datd.naming.names import host_name
+from datd.naming.resolver import Names, Resolved
 
 # Ten thousand views take a while; after so many of them others have their turn.
 _VIEWS_AT_ONCE = 200
@@ -66,8 +77,10 @@ class RemoveQuery(Query):
 class ArchiveRoutes:
     """Handlers of `/archives` and below, but for the files."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, names: Names | None = None) -> None:
         self._library = library
+        self._names = names
+        self._lookup = SystemLookup()
 
     def find(self, request: web.Request) -> HostedArchive:
         """The archive that the path names by key, link, name or beginning of a key.
@@ -104,14 +117,17 @@ class ArchiveRoutes:
         """`POST /archives`: 201, or 200 if it is hosted already and nothing else is asked."""
         read_query(request, NoQuery)
         asked = await read_body(request, NewArchive)
-        link = _parse_link(asked.link)
+        _check_name(asked.name)
+        self._check_networks(asked.networks)
+        domain = _domain(asked.domain)
+        resolved = await self._resolve(asked.link)
+        link = resolved.link
         if asked.version and link.version and asked.version != link.version:
             raise Problem(
                 "bad_request",
                 f"The link names version {link.version} and `version` says {asked.version}; "
                 "give one of them.",
             )
-        _check_name(asked.name)
         archive, new = await self._library.add(
             link.key,
             name=asked.name,
@@ -119,9 +135,12 @@ class ArchiveRoutes:
             mode=asked.mode,
             version=asked.version or link.version,
             paused=asked.paused,
-            peers=[await read_address(peer) for peer in asked.peers],
+            peers=[await read_address(peer, self._lookup) for peer in asked.peers],
+            networks=asked.networks,
+            shortname=resolved.name,
+            domain=domain,
         )
-        response = await self._answer(archive, 201 if new else 200)
+        response = await self._answer(archive, 201 if new else 200, stale=resolved.stale)
         response.headers["Location"] = f"/api/v1/archives/{archive.key.hex}"
         return response
 
@@ -129,6 +148,21 @@ class ArchiveRoutes:
         """`GET /archives/{key}`."""
         read_query(request, NoQuery)
         return await self._answer(self.find(request))
+
+    async def change(self, request: web.Request) -> web.Response:
+        """`PATCH /archives/{key}`."""
+        read_query(request, NoQuery)
+        asked = await read_body(request, ArchiveChanges)
+        archive = self.find(request)
+        fields: dict[str, Any] = {}
+        if "networks" in asked.model_fields_set:
+            self._check_networks(asked.networks)
+            fields["networks"] = asked.networks and sorted(set(asked.networks))
+        if "domain" in asked.model_fields_set:
+            fields["domain"] = _domain(asked.domain)
+        if fields:
+            await self._library.change(archive, Changes(fields))
+        return await self._answer(archive)
 
     async def remove(self, request: web.Request) -> web.Response:
         """`DELETE /archives/{key}`."""
@@ -164,16 +198,37 @@ class ArchiveRoutes:
         read_query(request, NoQuery)
         archive = self.find(request)
         asked = await read_body(request, PeerAddress)
-        await archive.add_peer(await read_address(asked.address))
+        await archive.add_peer(await read_address(asked.address, self._lookup))
         return await self._answer(archive)
+
+    def _check_networks(self, asked: Iterable[str] | None) -> None:
+        here = self._library.networks
+        for number, name in enumerate(asked or ()):
+            if name not in here:
+                raise Problem(
+                    "bad_request",
+                    f"{shown(name)} is no discovery network of this daemon; there are: "
+                    f"{', '.join(here) or 'none'}.",
+                    fields=[(f"/networks/{number}", "there is no such network")],
+                )
+
+    async def _resolve(self, text: str) -> Resolved:
+        try:
+            if self._names is not None:
+                return await self._names.resolve(text)
+            return Resolved(Link.parse(text))
+        except KeyFormatError as error:
+            raise Problem("bad_link", f"{error}.", fields=[("/link", str(error))]) from error
 
     async def _verb(self, request: web.Request) -> HostedArchive:
         read_query(request, NoQuery)
         await read_body(request, NoFields)
         return self.find(request)
 
-    async def _answer(self, archive: HostedArchive, status: int = 200) -> web.Response:
-        return shapes.json_response(shapes.archive(await archive.view()), status)
+    async def _answer(
+        self, archive: HostedArchive, status: int = 200, *, stale: bool = False
+    ) -> web.Response:
+        return shapes.json_response(shapes.archive(await archive.view(), stale=stale), status)
 
 
 async def _views(archives: Iterable[HostedArchive]) -> AsyncIterator[ArchiveView]:
@@ -193,11 +248,22 @@ def _matches(view: ArchiveView, query: ArchivesQuery) -> bool:
     return view.key.startswith(wanted) or any(wanted in word.casefold() for word in words)
 
 
-def _parse_link(text: str) -> Link:
-    try:
-        return Link.parse(text)
-    except KeyFormatError as error:
-        raise Problem("bad_link", f"{error}.", fields=[("/link", str(error))]) from error
+def _domain(text: str | None) -> str | None:
+    """A domain as requests will name it.
+
+    Raises:
+        Problem: It is none.
+    """
+    if text is None:
+        return None
+    domain = host_name(text)
+    if domain is None:
+        raise Problem(
+            "bad_request",
+            f"{shown(text)} is no domain: expected a name such as dat.example.org.",
+            fields=[("/domain", "is no domain")],
+        )
+    return domain
 
 
 def _check_name(name: str | None) -> None:

@@ -16,6 +16,7 @@ from aiohttp.typedefs import Middleware
 
 from datd.http.inputs import shown
 from datd.http.problems import Handler, Problem
+from datd.http.well_known import PATH as WELL_KNOWN
 
 # T-42: people mistype a few times, programs that guess try thousands.
 MAX_FAILURES = 20
@@ -67,7 +68,12 @@ class Guard:
     """Checks every request; each check ends the request with a `Problem` or lets it pass."""
 
     def __init__(
-        self, token: str, hosts: Sequence[str], clock: Callable[[], float] = time.monotonic
+        self,
+        token: str,
+        hosts: Sequence[str],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        is_domain: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """Guard with a token.
 
@@ -75,6 +81,8 @@ class Guard:
             token: What `Authorization: Bearer` must carry.
             hosts: Names that are ours beside localhost, without port; from the setting `api.hosts`.
             clock: Seconds, monotonic.
+            is_domain: Whether an archive has a domain (without port, lower case): whoever asks it
+                for `/.well-known/dat` gets the answer.
         """
         if not token:
             raise ValueError("the API needs a token that is not empty")
@@ -82,6 +90,7 @@ class Guard:
         self._hosts = {_bare(host) for host in (*OWN_HOSTS, *hosts)}
         self._failed = FailedAttempts()
         self._clock = clock
+        self._is_domain = is_domain
 
     def middleware(self) -> Middleware:
         """The guard as a middleware, to stand before all others but the one that answers errors."""
@@ -100,13 +109,20 @@ class Guard:
             Problem: It must not.
         """
         _check_headers(request)
-        if not from_unix_socket(request):
+        if not (from_unix_socket(request) or self._asks_for_domain(request)):
             self._check_host(request)
             _check_query(request)
             if request.path not in _PUBLIC_PATHS:
                 self._check_token(request)
         if request.method not in SAFE_METHODS:
             _check_origin(request)
+
+    def _asks_for_domain(self, request: web.Request) -> bool:
+        # This one answer is for the whole web; no other spelling of the path gets through.
+        if request.rel_url.raw_path != WELL_KNOWN or request.method not in SAFE_METHODS:
+            return False
+        given = request.headers.getall("Host", [])
+        return len(given) == 1 and self._is_domain(_bare(given[0]))
 
     def _check_host(self, request: web.Request) -> None:
         # T-39: a page whose name was made to point at us still says its own name here.

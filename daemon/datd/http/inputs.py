@@ -7,6 +7,7 @@ import socket
 from typing import Any, TypeVar, get_origin
 
 from aiohttp import web
+from aiohttp.abc import AbstractResolver
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datd.http.problems import Problem
@@ -97,8 +98,12 @@ def _explained(kind: str, text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-async def read_address(text: str) -> Address:
+async def read_address(text: str, lookup: AbstractResolver) -> Address:
     """Where a peer listens, from `host:port`; a name is looked up.
+
+    Args:
+        text: As somebody wrote it.
+        lookup: Turns names into addresses.
 
     Raises:
         Problem: It is no address, or the name is not known.
@@ -115,24 +120,23 @@ async def read_address(text: str) -> Address:
     try:
         return Address(str(ipaddress.ip_address(host)), int(port))
     except ValueError:
-        return Address(await _resolve(host), int(port))
+        return Address(await _resolve(host, lookup), int(port))
 
 
 def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65_536
 
 
-async def _resolve(host: str) -> str:
+async def _resolve(host: str, lookup: AbstractResolver) -> str:
     unknown = Problem("bad_request", f"No address is known for the host {shown(host)}.")
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(RESOLVE_SECONDS):
-            found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            found = await lookup.resolve(host, family=socket.AF_UNSPEC)
     except (OSError, UnicodeError, TimeoutError) as error:
         raise unknown from error
     if not found:
         raise unknown
-    return str(found[0][4][0])
+    return found[0]["host"]
 
 
 def shown(text: str) -> str:

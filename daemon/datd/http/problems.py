@@ -18,6 +18,8 @@ from datd.errors import (
     DatdError,
     EntryNotFound,
     KeyFormatError,
+    NameNotFound,
+    NameUnreachable,
     NoRoom,
     NotWritableError,
     ReadOnlyError,
@@ -55,6 +57,7 @@ KINDS = {
     "unauthorized": _Kind(401, "A token is needed"),
     "forbidden": _Kind(403, "Not allowed"),
     "unknown_archive": _Kind(404, "No such archive"),
+    "unknown_name": _Kind(404, "No archive behind this name"),
     "no_such_file": _Kind(404, "No such file or folder"),
     "no_such_version": _Kind(404, "No such version"),
     "no_such_route": _Kind(404, "No such address"),
@@ -72,6 +75,7 @@ KINDS = {
     "damaged": _Kind(500, "Damaged"),
     "busy": _Kind(503, "Busy"),
     "no_peers": _Kind(504, "No peer answered in time"),
+    "name_unreachable": _Kind(504, "Nobody could say what this name means"),
     "disk_full": _Kind(507, "Disk full"),
     "read_only": _Kind(507, "Read-only disk"),
 }
@@ -182,6 +186,10 @@ def _kind_of(error: DatdError) -> str:
             return "bad_link"
         case UnknownArchive():
             return "unknown_archive"
+        case NameNotFound():
+            return "unknown_name"
+        case NameUnreachable():
+            return "name_unreachable"
         case ArchiveExists():
             return "exists"
         case EntryNotFound():

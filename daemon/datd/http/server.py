@@ -18,6 +18,7 @@ from datd.hosting.library import Library
 from datd.http.app import make_app
 from datd.http.guard import MAX_HEADERS
 from datd.http.problems import Problem, internal_error
+from datd.naming.resolver import Names
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +44,10 @@ class ApiServer:
         token: str,
         hosts: Sequence[str] = (),
         is_ready: Callable[[], bool] = lambda: True,
+        names: Names | None = None,
     ) -> None:
         """A server that is not started yet; for the arguments see `make_app`."""
-        app = make_app(library, token=token, hosts=hosts, is_ready=is_ready)
+        app = make_app(library, token=token, hosts=hosts, is_ready=is_ready, names=names)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         self._servers: list[asyncio.Server] = []
         self._socket_path: Path | None = None

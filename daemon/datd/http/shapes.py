@@ -7,7 +7,14 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from datctl import models
-from datd.hosting.views import ArchiveView, DaemonView, EntryView, PeerView, Progress
+from datd.hosting.views import (
+    ArchiveView,
+    DaemonView,
+    EntryView,
+    NetworkView,
+    PeerView,
+    Progress,
+)
 from datd.http.problems import SAFE_HEADERS
 
 # Where datetime ends: years 1 and 9999. An author may sign any number as a time.
@@ -36,8 +43,8 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def archive(view: ArchiveView) -> models.Archive:
-    """One archive."""
+def archive(view: ArchiveView, *, stale: bool = False) -> models.Archive:
+    """One archive; `stale` if the name it was asked for by could not be looked up just now."""
     return models.Archive(
         key=view.key,
         link=f"dat://{view.key}",
@@ -57,6 +64,10 @@ def archive(view: ArchiveView) -> models.Archive:
         bytes=_amount(view.bytes),
         progress=view.progress,
         peers=models.PeerCounts(connected=view.peers_connected, known=view.peers_known),
+        networks=view.networks,
+        shortname=view.shortname,
+        stale=stale,
+        domain=view.domain,
         rates=models.Rates(download=view.download_rate, upload=view.upload_rate),
         transferred=models.Transferred(downloaded=view.downloaded, uploaded=view.uploaded),
         added_at=moment(view.added_at),
@@ -97,6 +108,11 @@ def peer(view: PeerView) -> models.Peer:
         dropped=view.dropped and encodable(view.dropped),
         last_error=view.last_error and encodable(view.last_error),
         marks=view.marks,
+        sources=view.sources,
+        first_seen=moment(view.first_seen),
+        last_seen=moment(view.last_seen),
+        last_success=moment(view.last_success),
+        tried={kind: encodable(how) for kind, how in view.tried.items()},
     )
 
 
@@ -130,6 +146,23 @@ def daemon(view: DaemonView, now: float) -> models.DaemonStats:
         blocks=view.blocks_have,
         bytes=view.bytes_have,
         networks=view.networks,
+        details=[_network(one) for one in view.network_views],
+    )
+
+
+def _network(view: NetworkView) -> models.Network:
+    return models.Network(
+        name=view.name,
+        kind=view.kind,
+        working=view.working,
+        remark=encodable(view.remark),
+        numbers=view.numbers,
+        parts=[
+            models.NetworkPart(
+                name=encodable(part.name), working=part.working, remark=encodable(part.remark)
+            )
+            for part in view.parts
+        ],
     )
 
 

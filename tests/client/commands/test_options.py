@@ -1,6 +1,6 @@
 import pytest
 
-from datctl.commands.options import Place, parse_place
+from datctl.commands.options import Place, chosen_networks, parse_place
 from datctl.errors import UsageError
 
 KEY = "ab" * 32
@@ -37,3 +37,17 @@ def test_two_versions_are_one_too_many():
     assert parse_place(f"{KEY}/a", 3).version == 3
     with pytest.raises(UsageError):
         parse_place(f"{KEY}+12/a", 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [((), None), (("all",), None), (("none",), []), (("dns", "mdns"), ["dns", "mdns"])],
+)
+def test_networks_are_chosen_by_words(words, chosen):
+    assert chosen_networks(words) == chosen
+
+
+@pytest.mark.parametrize("words", [("none", "dns"), ("dns", "all"), ("all", "none")])
+def test_all_and_none_stand_alone(words):
+    with pytest.raises(UsageError):
+        chosen_networks(words)
