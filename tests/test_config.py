@@ -100,3 +100,50 @@ def test_the_data_folder_is_the_setting_or_systemds_or_the_users(tmp_path, monke
     assert config.data_folder(load(tmp_path, "")) == tmp_path / "state"
     settings = load(tmp_path, "", data_dir=tmp_path / "given")
     assert config.data_folder(settings) == tmp_path / "given"
+
+
+def test_networks_and_servers_are_settings(tmp_path):
+    text = """
+        [discovery]
+        networks = ["dns"]
+        dns_servers = ["ns.example.org", "192.0.2.1:5300,53", "[2001:db8::1]:53"]
+        dht_bootstrap = ["dht.example.org:6881"]
+        [swarm]
+        block = ["192.0.2.7", "2001:db8::/32"]
+    """
+    settings = load(tmp_path, text)
+    assert settings.discovery.networks == ["dns"]
+    assert settings.discovery.dns_servers[1] == "192.0.2.1:5300,53"
+    assert [str(one) for one in settings.swarm.block] == ["192.0.2.7/32", "2001:db8::/32"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ('networks = ["dsn"]', "networks.0 = 'dsn': .*'mdns', 'dns' or 'dht'"),
+        ('dns_servers = ["a b"]', "dns_servers.0 = 'a b': .*expected HOST, HOST:PORT"),
+        ('dns_servers = ["a:99999"]', "a port is at most 65535"),
+        ('dns_servers = ["a:5300,"]', "expected HOST"),
+        ('dht_bootstrap = ["a:1,2"]', "expected HOST or HOST:PORT"),
+        ('domain = "dat"', "two words with a dot"),
+    ],
+)
+def test_a_wrong_network_or_server_is_named(tmp_path, setting, said):
+    with pytest.raises(ConfigError, match=rf"line 2: discovery\..*{said}") as raised:
+        load(tmp_path, f"[discovery]\n{setting}\n")
+    assert "Value error" not in str(raised.value)
+
+
+def test_a_list_of_servers_in_a_variable_may_hold_second_ports(tmp_path, monkeypatch):
+    monkeypatch.setenv("DATD_DISCOVERY__DNS_SERVERS", "192.0.2.1:5300,53, ns.example.org")
+    assert load(tmp_path, "").discovery.dns_servers == ["192.0.2.1:5300,53", "ns.example.org"]
+
+
+def test_a_daemon_without_any_transport_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"line 1: swarm: tcp and utp are both off"):
+        load(tmp_path, "[swarm]\ntcp = false\nutp = false\n")
+
+
+def test_a_resolver_is_asked_over_https_only(tmp_path):
+    with pytest.raises(ConfigError, match=r"line 2: naming\.resolvers\.0 .*expected https://HOST"):
+        load(tmp_path, '[naming]\nresolvers = ["http://dns.example.org/"]\n')

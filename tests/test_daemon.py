@@ -49,7 +49,7 @@ def test_it_starts_in_an_empty_folder_and_tells_where_it_is(tmp_path: Path):
     with running_daemon(tmp_path / "new" / "data") as daemon:
         told = daemon.messages
         assert any(f"keeps its data in {daemon.folder}" in line for line in told)
-        assert f"peers: TCP port {daemon.peer_port}" in told
+        assert f"peers: TCP and UDP port {daemon.peer_port}" in told
         assert f"API: {daemon.api}" in told
         assert told[-1].startswith("next: datctl add LINK")
         assert {file.name for file in daemon.folder.iterdir()} >= {"catalogue.sqlite3", "lock"}
@@ -97,14 +97,18 @@ def test_d8_c14_a_second_daemon_on_the_same_folder_names_the_first(tmp_path: Pat
         assert first.ask("list") == []
 
 
-def test_a_peer_port_that_is_taken_is_replaced_and_that_is_said(tmp_path: Path):
-    with socket.socket() as other:
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_peer_port_that_is_taken_is_replaced_and_that_is_said(
+    tmp_path: Path, kind: socket.SocketKind
+):
+    with socket.socket(type=kind) as other:
         other.bind(("0.0.0.0", 0))
-        other.listen()
+        if kind is socket.SOCK_STREAM:
+            other.listen()
         taken = other.getsockname()[1]
         with running_daemon(tmp_path, peer_port=taken) as daemon:
             assert daemon.peer_port != taken
-            said = f"TCP port {taken} is taken: peers reach us at {daemon.peer_port}"
+            said = f"port {taken} is taken: peers reach us at {daemon.peer_port}"
             assert said in daemon.messages
             socket.create_connection(("127.0.0.1", daemon.peer_port), 5).close()
 
@@ -202,7 +206,7 @@ def test_sighup_reads_the_log_level_anew(tmp_path: Path):
             daemon.wait_until(lambda: any(answer in m for m in daemon.messages), answer)
 
         reload("[log]\nlevel = 'loud'\n", "settings are kept as they were")
-        reload("[log]\nlevel = 'debug'\n", "logging was set anew")
+        reload("[log]\nlevel = 'debug'\n", "logging and address lists were set anew")
         assert daemon.stop() == 0
     assert "signal 15" in daemon.messages, "the end is told at level debug"
 

@@ -23,6 +23,7 @@ TESTED_IN: dict[str, str] = {
 NOTHING_TO_TEST: dict[str, str] = {
     "datd/discovery/base.py": "an interface; tests/suites holds it against each implementation",
     "datd/errors.py": "names of errors",
+    "datd/gateways/grants.py": "values and an interface; the tests of each way use them",
     "datd/hosting/services.py": "a record of handles",
     "datd/hosting/views.py": "values to show",
     "datd/swarm/limits.py": "numbers; the tests of who obeys them hold them",

@@ -7,10 +7,10 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from datd import __version__, config
-from datd.config import Config
+from datd import __version__, config, dht_node, discovery_server
+from datd.config import Config, LogSettings
 from datd.daemon import Daemon
 from datd.errors import ConfigError, DatdError, NewerFormat
 
@@ -19,37 +19,76 @@ EXIT_CONFIG = 78
 
 log = logging.getLogger(__name__)
 
+
+class Server(Protocol):
+    """A module that is a command."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare its arguments."""
+
+    async def run(self, given: argparse.Namespace) -> None:
+        """Serve until asked to stop."""
+
+
 _EXAMPLES = """
 examples:
   datd                                   start with the usual settings, in the foreground
   datd --data-dir /srv/dat --port 3282   keep everything in /srv/dat
   DATD_API__PORT=4000 datd               any setting can come from the environment
+  datd --dns-server dat.example.org      find peers through that discovery server as well
+  datd discovery-server --help           be such a server for others
 
 Then, in another terminal: datctl add dat://KEY
 """
+
+_PRIVACY = """
+Whoever is asked for the peers of an archive learns that somebody here wants it, though not its
+link: multicast tells the local network; discovery servers, of which there are none unless you name
+them, learn it themselves; the DHT, of which this daemon is no part unless you name first nodes,
+tells the whole world.
+"""
+
+# Servers that can run beside the daemon, or without it.
+_COMMANDS: dict[str, tuple[Server, str]] = {
+    "discovery-server": (discovery_server, "be a discovery server, as `dat` programs ask them"),
+    "dht-node": (dht_node, "be a node of a Mainline DHT, such as the first of a private one"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon. Returns its exit status: 0 ended as asked, 1 failed, 78 wrong settings."""
     given = _parser().parse_args(arguments)
+    if given.command is not None:
+        return _run_server(_COMMANDS[given.command][0], given)
     try:
-        settings = config.load(given.config, _overrides(given))
+        settings = _settings(given)
     except ConfigError as error:
         return _fail(error, EXIT_CONFIG)
-    _set_up_logging(settings)
+    _set_up_logging(settings.log)
 
-    def reload() -> None:
+    def reload() -> Config | None:
         try:
-            fresh = config.load(given.config, _overrides(given))
+            fresh = _settings(given)
         except ConfigError as error:
             log.error("settings are kept as they were: %s", error)
-            return
-        _set_up_logging(fresh)
-        log.info("logging was set anew; other settings change with a restart")
+            return None
+        _set_up_logging(fresh.log)
+        log.info("logging and address lists were set anew; other settings change with a restart")
+        return fresh
 
     try:
-        with asyncio.Runner(loop_factory=_loop_factory(settings)) as runner:
+        with asyncio.Runner(loop_factory=_loop_factory(settings.event_loop)) as runner:
             runner.run(Daemon(settings).run(on_reload=reload))
+    except (BaseExceptionGroup, DatdError, OSError) as error:
+        return _failed(error)
+    return 0
+
+
+def _run_server(server: Server, given: argparse.Namespace) -> int:
+    _set_up_logging(LogSettings(level=given.log_level, format=given.log_format))
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory("auto")) as runner:
+            runner.run(server.run(given))
     except (BaseExceptionGroup, DatdError, OSError) as error:
         return _failed(error)
     return 0
@@ -76,23 +115,54 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="datd",
         description="Keep Dat archives alive: mirror them, and serve them to whoever asks.",
-        epilog=_EXAMPLES,
+        epilog=_PRIVACY + _EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="other servers")
+    for name, (server, purpose) in _COMMANDS.items():
+        command = commands.add_parser(
+            name, help=purpose, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        server.add_arguments(command)
+        _add_logging(command, "info", "text")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings, a TOML file")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where everything is kept")
-    parser.add_argument("--port", type=int, help="TCP port for peers (3282)")
-    parser.add_argument("--host", metavar="ADDRESS", help="address to listen on for peers (all)")
-    parser.add_argument("--api-host", metavar="ADDRESS", help="address of the API (127.0.0.1)")
-    parser.add_argument("--api-port", type=int, metavar="PORT", help="port of the API (3472)")
-    parser.add_argument("--api-socket", type=Path, metavar="PATH", help="Unix socket of the API")
-    parser.add_argument(
-        "--no-mdns", action="store_true", help="do not look for peers on the local network"
+    peers = parser.add_argument_group("peers")
+    peers.add_argument("--port", type=int, help="TCP and UDP port for peers (3282)")
+    peers.add_argument("--host", metavar="ADDRESS", help="address to listen on for peers (all)")
+    peers.add_argument("--no-tcp", action="store_true", help="speak uTP only")
+    peers.add_argument("--no-utp", action="store_true", help="speak TCP only")
+    peers.add_argument(
+        "--port-mapping", action="store_true", help="ask the router to pass the port on"
     )
-    parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"])
-    parser.add_argument("--log-format", choices=["text", "json"])
+    finding = parser.add_argument_group("finding peers")
+    finding.add_argument("--no-mdns", action="store_true", help="not on the local network")
+    finding.add_argument("--no-dns", action="store_true", help="not through discovery servers")
+    finding.add_argument("--no-dht", action="store_true", help="not through the Mainline DHT")
+    finding.add_argument(
+        "--dns-server",
+        action="append",
+        metavar="HOST[:PORT]",
+        help="a discovery server (port 5300, then 53); may be given again",
+    )
+    finding.add_argument(
+        "--dht-bootstrap",
+        action="append",
+        metavar="HOST[:PORT]",
+        help="a first node of the DHT (port 6881); may be given again",
+    )
+    api = parser.add_argument_group("API")
+    api.add_argument("--api-host", metavar="ADDRESS", help="its address (127.0.0.1)")
+    api.add_argument("--api-port", type=int, metavar="PORT", help="its port (3472)")
+    api.add_argument("--api-socket", type=Path, metavar="PATH", help="its Unix socket")
+    _add_logging(parser, None, None)
     parser.add_argument("--version", action="version", version=f"datd {__version__}")
     return parser
+
+
+def _add_logging(parser: argparse.ArgumentParser, level: str | None, form: str | None) -> None:
+    parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default=level)
+    parser.add_argument("--log-format", choices=["text", "json"], default=form)
 
 
 def _overrides(given: argparse.Namespace) -> dict[str, Any]:
@@ -101,20 +171,35 @@ def _overrides(given: argparse.Namespace) -> dict[str, Any]:
         "swarm": {
             "host": given.host,
             "port": given.port,
-            "mdns": False if given.no_mdns else None,
+            "tcp": False if given.no_tcp else None,
+            "utp": False if given.no_utp else None,
+            "port_mapping": given.port_mapping or None,
         },
+        "discovery": {"dns_servers": given.dns_server, "dht_bootstrap": given.dht_bootstrap},
         "api": {"host": given.api_host, "port": given.api_port, "socket": given.api_socket},
         "log": {"level": given.log_level, "format": given.log_format},
     }
 
 
-def _loop_factory(settings: Config) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if settings.event_loop == "asyncio":
+def _settings(given: argparse.Namespace) -> Config:
+    settings = config.load(given.config, _overrides(given))
+    discovery = settings.discovery
+    discovery.networks = [name for name in discovery.networks if name not in _without(given)]
+    return settings
+
+
+def _without(given: argparse.Namespace) -> set[str]:
+    """Networks that the command line takes away from those of the settings."""
+    return {name for name in ("mdns", "dns", "dht") if getattr(given, f"no_{name}")}
+
+
+def _loop_factory(wanted: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if wanted == "asyncio":
         return None
     try:
         import uvloop
     except ImportError:
-        if settings.event_loop == "uvloop":
+        if wanted == "uvloop":
             raise ConfigError("event_loop = uvloop, but uvloop is not installed") from None
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
@@ -134,14 +219,14 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(entry)
 
 
-def _set_up_logging(settings: Config) -> None:
+def _set_up_logging(wanted: LogSettings) -> None:
     handler = logging.StreamHandler()
-    if settings.log.format == "json":
+    if wanted.format == "json":
         handler.setFormatter(_JsonFormatter())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(settings.log.level.upper())
+    root.setLevel(wanted.level.upper())
     # Each request of a program would be a line; the API has statistics for that.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

@@ -5,9 +5,18 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -21,6 +30,33 @@ from pydantic_settings import (
 
 from datd.errors import ConfigError
 
+_HOST = r"(?:\[[0-9a-fA-F:.]+\]|[^\s:,/\[\]]+)"
+_PORT = r"0*[1-9][0-9]{0,4}"
+
+
+def _written_as(pattern: str, example: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"expected {example}")
+        if any(int(port) > 65535 for port in re.findall(r"[:,](\d+)(?=,|$)", text)):
+            raise ValueError("a port is at most 65535")
+        return text
+
+    return AfterValidator(check)
+
+
+# discovery.md section 3.2: a server without a port is asked at 5300, then at 53.
+DnsServer = Annotated[
+    str, _written_as(rf"{_HOST}(?::{_PORT}(?:,{_PORT})*)?", "HOST, HOST:PORT or HOST:PORT,PORT")
+]
+BootstrapNode = Annotated[str, _written_as(rf"{_HOST}(?::{_PORT})?", "HOST or HOST:PORT")]
+Resolver = Annotated[str, _written_as(r"https://[^\s/?#]+(?:/[^\s?#]*)?", "https://HOST/PATH")]
+Domain = Annotated[
+    str, _written_as(r"[a-z0-9-]{1,63}\.[a-z0-9-]{1,63}", "two words with a dot, as in dat.local")
+]
+
+NetworkName = Literal["mdns", "dns", "dht"]
+
 
 class _Section(BaseModel):
     # Without this a misspelt key of a table would be dropped in silence.
@@ -31,12 +67,63 @@ class SwarmSettings(_Section):
     """How peers are reached."""
 
     host: str = Field(default="0.0.0.0", description="Numeric address to listen on (all).")
-    port: int = Field(default=3282, ge=0, le=65535, description="TCP port; 0: any free one.")
-    mdns: bool = Field(default=True, description="Find peers on the local network.")
+    port: int = Field(
+        default=3282, ge=0, le=65535, description="TCP and UDP port; 0: any free one."
+    )
+    tcp: bool = Field(default=True, description="Speak TCP with peers.")
+    utp: bool = Field(default=True, description="Speak uTP with peers, which passes many NATs.")
     max_connections: int = Field(default=1024, ge=1, description="Connections in all.")
+    allow: list[IPvAnyNetwork] = Field(
+        default=[], description="Only these networks are dialled and let in (empty: all)."
+    )
+    block: list[IPvAnyNetwork] = Field(
+        default=[], description="These are never dialled nor let in."
+    )
     allow_networks: list[IPvAnyNetwork] = Field(
         default=[],
-        description="Private networks that may be dialled, such as 10.0.0.0/8.",
+        description="Private networks that discovery may name, such as 10.0.0.0/8.",
+    )
+    port_mapping: bool = Field(
+        default=False, description="Ask the router to pass the port on (UPnP, NAT-PMP, PCP)."
+    )
+
+    @model_validator(mode="after")
+    def _some_transport(self) -> Self:
+        if not (self.tcp or self.utp):
+            raise ValueError("tcp and utp are both off: no peer could be reached")
+        return self
+
+
+class DiscoverySettings(_Section):
+    """How peers are found. Each network tells others which archives are here; see the README."""
+
+    networks: list[NetworkName] = Field(
+        default=["mdns", "dns", "dht"], description="Where to look for peers, and be found."
+    )
+    dns_servers: list[DnsServer] = Field(
+        default=[], max_length=16, description="Discovery servers: HOST, HOST:PORT or HOST:P,P."
+    )
+    dht_bootstrap: list[BootstrapNode] = Field(
+        default=[], max_length=64, description="First nodes of the Mainline DHT: HOST:PORT."
+    )
+    domain: Domain = Field(
+        default="dat.local", description="Domain of the names on discovery servers and multicast."
+    )
+
+
+class NamingSettings(_Section):
+    """How names such as example.org are turned into links."""
+
+    resolvers: list[Resolver] = Field(
+        default=[
+            "https://cloudflare-dns.com/dns-query",
+            "https://dns.google.com/resolve",
+            "https://dns.quad9.net/dns-query",
+        ],
+        description="DNS over HTTPS (JSON) for the TXT records of a name; empty: none is asked.",
+    )
+    allow_networks: list[IPvAnyNetwork] = Field(
+        default=[], description="Private networks where names may be looked up all the same."
     )
 
 
@@ -73,13 +160,22 @@ class _Environment(EnvSettingsSource):
     """Reads single settings, never a whole section: `DATD_API` is the client's variable."""
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        sections = {"datd_swarm", "datd_api", "datd_storage", "datd_log"}
+        sections = {
+            "datd_swarm",
+            "datd_discovery",
+            "datd_naming",
+            "datd_api",
+            "datd_storage",
+            "datd_log",
+        }
         return {k: v for k, v in super()._load_env_vars().items() if k.lower() not in sections}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         """A list is written with commas, as people expect, or as in JSON."""
         if not str(value).lstrip().startswith(("[", "{")):
-            return [part.strip() for part in str(value).split(",") if part.strip()]
+            # A bare number is one more port of the server before it.
+            parts = re.split(r"\s*,\s*(?!\d+\s*(?:,|$))", str(value))
+            return [part.strip() for part in parts if part.strip()]
         try:
             return super().decode_complex_value(field_name, field, value)
         except ValueError as error:
@@ -101,6 +197,8 @@ class Config(BaseSettings):
         None, min_length=1, description="Token of the API, instead of a made one."
     )
     swarm: SwarmSettings = Field(default_factory=SwarmSettings)
+    discovery: DiscoverySettings = Field(default_factory=DiscoverySettings)
+    naming: NamingSettings = Field(default_factory=NamingSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     log: LogSettings = Field(default_factory=LogSettings)
@@ -211,9 +309,12 @@ def _explain(error: ValidationError, file: Path | None, text: str) -> str:
         where = f"{file}, line {line}"
     else:
         where = "settings"
+    name, said = ".".join(names), first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        return f"{where}: there is no setting {'.'.join(names)}"
-    return f"{where}: {'.'.join(names)} = {str(first['input'])[:80]!r}: {first['msg']}"
+        return f"{where}: there is no setting {name}"
+    if isinstance(first["input"], Mapping) and first["type"] == "value_error":
+        return f"{where}: {name}: {said}"  # several settings of a table do not go together
+    return f"{where}: {name} = {str(first['input'])[:80]!r}: {said}"
 
 
 def _line_of(names: list[str], text: str) -> int | None:

@@ -9,15 +9,14 @@ import resource
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from datd import __version__, config, sdnotify
+from datd import catalogue as catalogue_module
 from datd.catalogue import Catalogue
 from datd.config import Config
-from datd.discovery.base import DiscoveryNetwork
-from datd.discovery.mdns import MulticastDns
 from datd.errors import StorageError
 from datd.hosting.descriptors import MAX_OPEN_FILES, Descriptors
 from datd.hosting.folder import DataFolder
@@ -26,10 +25,10 @@ from datd.hosting.room import Room
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
 from datd.http.server import ApiServer
-from datd.swarm.limits import SwarmLimits
+from datd.naming.cache import KnownName
+from datd.naming.resolver import Names
+from datd.networking import Networking
 from datd.swarm.roster import Connection
-from datd.swarm.swarm import Swarm
-from datd.transport.tcp import TcpTransport
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +46,13 @@ class Daemon:
     def __init__(self, settings: Config) -> None:
         self._settings = settings
         self._stop = asyncio.Event()
+        self._networking: Networking | None = None
 
-    async def run(self, *, on_reload: Callable[[], None]) -> None:
+    async def run(self, *, on_reload: Callable[[], Config | None]) -> None:
         """Start, serve until SIGTERM or SIGINT, and stop.
 
         Args:
-            on_reload: Called at SIGHUP.
+            on_reload: Called at SIGHUP; gives the settings as they are now, if they make sense.
 
         Raises:
             StorageError: The data folder or its catalogue cannot be used.
@@ -64,7 +64,10 @@ class Daemon:
                 asyncio.TaskGroup() as group,
                 self._parts(folder, group) as library,
             ):
-                clocks = [group.create_task(library.keep_tidy()), group.create_task(_watchdog())]
+                clocks = [
+                    group.create_task(library.keep_tidy()),
+                    group.create_task(sdnotify.keep_alive()),
+                ]
                 sdnotify.notify("READY=1")
                 await self._stop.wait()
                 sdnotify.notify("STOPPING=1")
@@ -86,27 +89,16 @@ class Daemon:
         async def serve(connection: Connection) -> None:
             await library.serve(connection)
 
-        networks: list[DiscoveryNetwork] = []
-        if settings.swarm.mdns:
-            networks.append(MulticastDns(secret=secrets.token_bytes(32), clock=loop.time))
-        swarm = Swarm(
-            transports=[TcpTransport()],
-            networks=networks,
-            serve=serve,
-            peer_id=peer_id,
-            clock=loop.time,
-            choose=chance.randrange,
-            limits=SwarmLimits(
-                connections=settings.swarm.max_connections,
-                allow_networks=tuple(settings.swarm.allow_networks),
-            ),
+        networking = self._networking = Networking(
+            settings, serve=serve, peer_id=peer_id, dht_state=folder.path / "dht-nodes"
         )
+        names = await _names(settings, catalogue, chance.randrange)
         services = Services(
             folder=folder.archives,
             pool=pool,
             executor=executor,
             catalogue=catalogue,
-            swarm=swarm,
+            swarm=networking.swarm,
             spawn=group.create_task,
             clock=loop.time,
             wall_clock=time.time,
@@ -119,13 +111,14 @@ class Daemon:
                 max_archive_bytes=settings.storage.max_archive_bytes,
                 keep_free=settings.storage.keep_free,
             ),
-            networks=[network.name for network in networks],
+            networks=networking.names,
+            network_views=networking.views,
         )
         library = Library(services, peer_id=peer_id)
         token = settings.api_token.get_secret_value() if settings.api_token else folder.token()
-        api = ApiServer(library, token=token, hosts=settings.api.hosts)
+        api = ApiServer(library, token=token, hosts=settings.api.hosts, names=names)
         try:
-            services.port = await self._listen(swarm)
+            services.port = await networking.start(group.create_task)
             await library.start(records)
             api_port = await api.start(
                 settings.api.host,
@@ -139,27 +132,17 @@ class Daemon:
             try:
                 async with asyncio.timeout(STOP_SECONDS):
                     await api.close()
-                    await swarm.close()
+                    await networking.close()
                     await library.close()
             except TimeoutError:
                 # Whatever is not on the disk yet is marked so, and looked over at the next start.
                 log.error("not everything ended within %g s", STOP_SECONDS)
+            await names.close()
             await catalogue.close()
             executor.shutdown()
             pool.close()
 
-    async def _listen(self, swarm: Swarm) -> int:
-        wanted = self._settings.swarm
-        try:
-            port = await swarm.start(wanted.host, wanted.port)
-        except OSError as error:
-            reason = f"{wanted.host} ({error.strerror or error})"
-            raise StorageError(f"cannot listen for peers on {reason}: see swarm.host") from error
-        if wanted.port not in (0, port):
-            log.warning("TCP port %d is taken: peers reach us at %d", wanted.port, port)
-        return port
-
-    def _handle_signals(self, on_reload: Callable[[], None]) -> None:
+    def _handle_signals(self, on_reload: Callable[[], Config | None]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_stop, number)
@@ -173,20 +156,38 @@ class Daemon:
         log.debug("signal %d", number)
         self._stop.set()
 
-    @staticmethod
-    def _reload(on_reload: Callable[[], None]) -> None:
+    def _reload(self, on_reload: Callable[[], Config | None]) -> None:
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         sdnotify.notify(f"RELOADING=1\nMONOTONIC_USEC={microseconds}")
-        on_reload()
+        fresh = on_reload()
+        if fresh is not None and self._networking is not None:
+            self._networking.reload(fresh)
         sdnotify.notify("READY=1")
 
     def _greet(self, folder: DataFolder, port: int, api_port: int) -> None:
         log.info("datd %s keeps its data in %s", __version__, folder.path)
-        log.info("peers: TCP port %d", port)
+        swarm = self._settings.swarm
+        transports = {"TCP": swarm.tcp, "UDP": swarm.utp}
+        log.info("peers: %s port %d", " and ".join(k for k, v in transports.items() if v), port)
         host, socket = self._settings.api.host, config.socket_path(self._settings)
         api = f"http://[{host}]:{api_port}" if ":" in host else f"http://{host}:{api_port}"
         log.info("API: %s%s", api, f" and {socket}" if socket else "")
         log.info("next: datctl add LINK, datctl list, datctl --help")
+
+
+async def _names(settings: Config, catalogue: Catalogue, choose: Callable[[int], int]) -> Names:
+    async def save(known: KnownName, dropped: Sequence[str]) -> None:
+        row = catalogue_module.KnownName(known.name, known.key, known.expires_at)
+        await catalogue.save_name(row, dropped=dropped)
+
+    return Names(
+        known=[KnownName(*row) for row in await catalogue.names()],
+        save=save,
+        wall_clock=time.time,
+        choose=choose,
+        resolvers=settings.naming.resolvers,
+        allow=tuple(settings.naming.allow_networks),
+    )
 
 
 def _descriptor_limit() -> int:
@@ -200,10 +201,3 @@ def _descriptor_limit() -> int:
             f"only {soft} open files are allowed, datd needs {MIN_DESCRIPTORS}: raise ulimit -n"
         )
     return min(MAX_OPEN_FILES, soft // 4)
-
-
-async def _watchdog() -> None:
-    seconds = sdnotify.watchdog_seconds()
-    while seconds is not None:
-        sdnotify.notify("WATCHDOG=1")
-        await asyncio.sleep(seconds)

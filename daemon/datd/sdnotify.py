@@ -1,5 +1,6 @@
 """Tells systemd how the daemon is doing: ready, alive, ending. Does nothing elsewhere."""
 
+import asyncio
 import os
 import socket
 
@@ -30,3 +31,11 @@ def watchdog_seconds() -> float | None:
     if not allowed.isdigit() or (owner and owner != str(os.getpid())):
         return None
     return int(allowed) / 2_000_000
+
+
+async def keep_alive() -> None:
+    """Send `WATCHDOG=1` for ever. If the event loop hangs, nothing is sent: we are started anew."""
+    seconds = watchdog_seconds()
+    while seconds is not None:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(seconds)

@@ -230,7 +230,7 @@ def _told(line: str) -> Iterator[tuple[str, str]]:
         message = json.loads(line)["message"]
     except (ValueError, KeyError):
         return
-    if message.startswith("peers: TCP port "):
+    if message.startswith("peers: "):
         yield "port", message.rsplit(" ", 1)[1]
     elif message.startswith("API: "):
         yield "api", message.removeprefix("API: ").split(" ")[0]
