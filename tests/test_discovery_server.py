@@ -243,6 +243,8 @@ def test_a_port_that_is_not_permitted_is_named_with_what_to_do():
         (["--domain", "x" * 64 + ".local"], "--domain x"),
         (["--ttl", "0"], "--ttl 0"),
         (["--ttl", "nan"], "--ttl nan"),
+        (["--names", "0"], "--names 0"),
+        (["--peers", "-1"], "--peers -1"),
     ],
 )
 async def test_wrong_arguments_are_named(arguments: list[str], named: str):

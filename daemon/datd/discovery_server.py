@@ -21,6 +21,7 @@ from datd import __version__, sdnotify
 from datd.discovery.dns_message import MAX_DATAGRAM
 from datd.discovery.dns_pushes import Outgoing
 from datd.discovery.dns_server import PEER_SECONDS, DiscoveryServer
+from datd.discovery.dns_store import MAX_RECORDS, MAX_RECORDS_OF_A_HOST
 from datd.errors import ConfigError
 from datd.types import Address
 
@@ -32,6 +33,7 @@ PORT = 5300
 _BATCH = 64
 _BUFFER = 2**20
 _MAX_TTL = 86_400.0
+_MAX_COUNT = 10_000_000
 _DOMAIN = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")
 _MAX_DOMAIN = 63
 # How often the store is tidied, and after how many of these turns the log is told how things are.
@@ -80,6 +82,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"how long a peer is known unless it repeats itself ({PEER_SECONDS:g})",
     )
     parser.add_argument(
+        "--names",
+        type=int,
+        default=MAX_RECORDS_OF_A_HOST,
+        metavar="N",
+        help=f"how many archives one host can announce ({MAX_RECORDS_OF_A_HOST}); raise it for "
+        "mirrors of thousands that you know",
+    )
+    parser.add_argument(
+        "--peers",
+        type=int,
+        default=MAX_RECORDS,
+        metavar="N",
+        help=f"how many peers are known in all ({MAX_RECORDS}; a thousand take 0.7 MB)",
+    )
+    parser.add_argument(
         "--domain",
         default="dat.local",
         metavar="A.B",
@@ -104,6 +121,8 @@ async def run(given: argparse.Namespace) -> None:
         now=loop.time(),
         domain=_checked_domain(given.domain),
         lifetime=_checked_ttl(given.ttl),
+        capacity=_checked_count("peers", given.peers),
+        host_capacity=_checked_count("names", given.names),
     )
     stopped = asyncio.Event()
     with contextlib.closing(Doors(machine)) as doors:
@@ -273,6 +292,12 @@ def _checked_domain(domain: str) -> str:
     if len(domain) > _MAX_DOMAIN or not _DOMAIN.fullmatch(domain):
         raise ConfigError(f"--domain {domain}: not two labels such as dat.local, in small letters")
     return domain
+
+
+def _checked_count(name: str, count: int) -> int:
+    if not 1 <= count <= _MAX_COUNT:
+        raise ConfigError(f"--{name} {count}: not between 1 and {_MAX_COUNT}")
+    return count
 
 
 def _checked_ttl(seconds: float) -> float:

@@ -208,6 +208,13 @@ def test_t34_a_host_is_stored_under_500_names(net: ServedNetwork):
     assert net.server.counts.full == 200
 
 
+def test_the_operator_may_let_a_host_have_more_names():
+    net = ServedNetwork(host_capacity=2)
+    for number in range(3):
+        net.announce(ONE, 3282, bytes([number]) * 20)
+    assert len(net.server.peers) == len(net.server.subscribers) == 2
+
+
 # ---- T-31: any bytes
 
 CROWDED = ServedNetwork()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datd.discovery import dns_message
 from datd.discovery.dns_message import PROBE, TYPE_A, TYPE_SRV, TYPE_TXT, Question, Record
 from datd.discovery.dns_pushes import Outgoing, Pushes
-from datd.discovery.dns_store import MAX_RECORDS, RecordStore, Stored
+from datd.discovery.dns_store import MAX_RECORDS, MAX_RECORDS_OF_A_HOST, RecordStore, Stored
 from datd.discovery.dns_text import MAX_PEERS, Text
 from datd.discovery.host_rates import HostRates
 from datd.types import Address
@@ -119,6 +119,7 @@ class DiscoveryServer:
         domain: str = "dat.local",
         lifetime: float = PEER_SECONDS,
         capacity: int = MAX_RECORDS,
+        host_capacity: int = MAX_RECORDS_OF_A_HOST,
     ) -> None:
         """Know nobody.
 
@@ -130,10 +131,13 @@ class DiscoveryServer:
                 answer then stays below 512 bytes.
             lifetime: Seconds that a peer is known for unless it repeats itself.
             capacity: Peers, and subscribers, that are known at most.
+            host_capacity: The same of one host: one for each of its names.
         """
         self.counts = ServerCounts()
-        self.peers = RecordStore(lifetime=lifetime, capacity=capacity)
-        self.subscribers = RecordStore(lifetime=SUBSCRIBER_SECONDS, capacity=capacity)
+        self.peers = RecordStore(lifetime=lifetime, capacity=capacity, host_capacity=host_capacity)
+        self.subscribers = RecordStore(
+            lifetime=SUBSCRIBER_SECONDS, capacity=capacity, host_capacity=host_capacity
+        )
         self.pushes = Pushes(domain=domain, first_id=choose(0xFFFF))
         self._tokens = Tokens(secret, now)
         self._rates = HostRates(ANSWERS_PER_SECOND)

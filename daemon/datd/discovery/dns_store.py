@@ -48,16 +48,24 @@ class RecordStore:
         evicted: Records that had to go before their time, to make room for others.
     """
 
-    def __init__(self, *, lifetime: float, capacity: int = MAX_RECORDS) -> None:
+    def __init__(
+        self,
+        *,
+        lifetime: float,
+        capacity: int = MAX_RECORDS,
+        host_capacity: int = MAX_RECORDS_OF_A_HOST,
+    ) -> None:
         """Start empty.
 
         Args:
             lifetime: Seconds that a record lives unless renewed.
             capacity: Records in all.
+            host_capacity: Records of one host.
         """
         self.evicted = 0
         self._lifetime = lifetime
         self._capacity = capacity
+        self._host_capacity = host_capacity
         # Queues: the first of a plain dict is slow to find once many before it are gone.
         self._records: OrderedDict[tuple[bytes, Address], _Record] = OrderedDict()
         self._names: OrderedDict[bytes, dict[Address, None]] = OrderedDict()
@@ -84,7 +92,7 @@ class RecordStore:
         known = (name, address) in self._records
         if known:
             self.remove(name, address)
-        elif self._hosts[address.host] >= MAX_RECORDS_OF_A_HOST:
+        elif self._hosts[address.host] >= self._host_capacity:
             return Stored.REFUSED
         else:
             self._make_room(name, address.host)
