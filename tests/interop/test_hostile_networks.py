@@ -1,0 +1,233 @@
+"""Everything that tells of peers lies and floods; the daemon finds the honest ones all the same.
+
+A host on a public address is a discovery server, a DHT node and a neighbour, and hostile as each of
+them; besides, it throws forged datagrams at the port for peers. Original peers share one archive
+each: one is announced at an honest server, one in the DHT, one on the local network.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tests.helpers.discovery_server import running_discovery_server
+from tests.helpers.folders import write
+from tests.helpers.hostile import FORBIDDEN, PRETENDED, VICTIM, hostile
+from tests.helpers.lab import Lab, needs_lab
+from tests.helpers.lab_daemon import LabDaemon, lab_daemon, lab_dht_node
+from tests.helpers.reference import Reference, Where
+from tests.lab.capture import Packet
+
+from datd.keys import Key
+from datd.swarm.limits import DIAL_SPACING
+
+DATD, HONEST, HOSTILE, SERVERS = "a", "b", "pub", "pub2"
+GATEWAY = "203.0.113.254"
+FORBIDDEN_HOSTS = {address.host for address in FORBIDDEN}
+MULTICAST = "224.0.0.251"
+# T-32: 20 dials a second, and as many more that may have been saved up.
+MOST_IN_TEN_SECONDS = 20 * 10 + 20
+# Seconds that the worst of it lasts, and until honest peers must be found in the rest of it.
+STORM, PATIENCE = 8.0, 60.0
+# Seen are 5 MiB. All that strangers can fill: 200 candidates an archive (L-20), 10,000 announced
+# peers and the routing table of the DHT, 1,024 calls by uTP; a few kilobytes each at the worst.
+MAX_GROWTH = 32 * 2**20
+# Seen is 0.07 s, beside three programs that attack on the same machine.
+ANSWERS_WITHIN = 1.0
+
+
+class Stage:
+    """The lab, the honest peers, and the daemon."""
+
+    def __init__(self, reference: Reference, stack: ExitStack, folder: Path) -> None:
+        self.lab = lab = stack.enter_context(Lab.nat("none", "none"))
+        # What goes to addresses that are not here goes to somebody who keeps it: it is seen.
+        lab.run(SERVERS, ["ip", "addr", "add", f"{GATEWAY}/24", "dev", "eth0"])
+        for host in (DATD, HONEST, HOSTILE):
+            lab.run(host, ["ip", "route", "add", "224.0.0.0/4", "dev", "eth0"])
+            lab.run(host, ["ip", "route", "add", "default", "via", GATEWAY])
+        # Only the daemon is attacked: the original would not stand it.
+        drop = f"ip saddr {lab.ip(HOSTILE)} drop;"
+        rules = f"table ip apart {{ chain i {{ type filter hook input priority 0; {drop} }}; }}"
+        lab.run(HONEST, ["nft", "-f", "-"], input=rules.encode())
+
+        stack.enter_context(running_discovery_server(lab, SERVERS))
+        node = stack.enter_context(lab_dht_node(lab, SERVERS))
+        ways = (("--dns", lab.ip(SERVERS)), ("--dht", node), ("--mdns",))
+        self.reference = reference
+        self.node = node
+        self.keys: list[str] = []
+        for number, way in enumerate(ways):
+            shared = folder / f"shared {number}"
+            write(shared / "file", bytes([number]) * 300_000)
+            port, where = ("--port", 3282 + number), Where(lab, HONEST)
+            _, told = reference.peer("share", shared, *port, *way, where=where)
+            self.keys.append(str(told["key"]))
+        self.by_dns, self.by_dht, self.by_mdns = self.keys
+        self.daemon: LabDaemon = stack.enter_context(
+            lab_daemon(
+                lab,
+                DATD,
+                folder / "datd",
+                *("--dns-server", lab.ip(HOSTILE), "--dns-server", lab.ip(SERVERS)),
+                *("--dht-bootstrap", f"{lab.ip(HOSTILE)}:6881", "--dht-bootstrap", node),
+                mdns=True,
+            )
+        )
+
+    def found_by_others(self) -> None:
+        """An original program hears of the daemon at the honest server, and in the DHT."""
+        where, own = Where(self.lab, HONEST), self.lab.ip(DATD)
+        name = Key.parse(self.by_dns).discovery_key.raw[:20].hex()
+        given = ("--server", self.lab.ip(SERVERS), "--every", 1)
+        client = self.reference.start("dns-client.js", "lookup", name, *given, where=where)
+        client.wait_for("peer", host=own, port=3282)
+        name = Key.parse(self.by_dht).discovery_key.raw[:20].hex()
+        words = ("--port", 7000, "--bootstrap", self.node, "--lookup", name)
+        node = self.reference.start("dht-node.js", *words, where=where)
+        node.wait_for("peer", host=own)
+
+    @contextmanager
+    def attack(self, **rates: int) -> Iterator[None]:
+        """Everything at once.
+
+        Args:
+            rates: Datagrams a second of `neighbour` and `flood`.
+        """
+        near = self.lab.ip(HONEST), self.lab.ip(HOSTILE), self.lab.ip(DATD)
+        words = ["--target", self.lab.ip(DATD), "--honest", self.lab.ip(SERVERS)]
+        words += ["--own", self.lab.ip(HOSTILE)]
+        words += [word for host in near for word in ("--near", host)]
+        for key in self.keys:
+            words += ["--name", Key.parse(key).discovery_key.raw[:20].hex()]
+        with ExitStack() as stack:
+            begin = time.monotonic()
+            attackers = {
+                role: stack.enter_context(
+                    hostile(self.lab, HOSTILE, role, *words, "--rate", rates.get(role, 0))
+                )
+                for role in ("server", "neighbour", "flood")
+            }
+            yield
+            seconds = time.monotonic() - begin
+            for role, attacker in attackers.items():
+                attacker.stop()
+                (done,) = attacker.said("done")
+                # A busy machine throws less than it should; below this nothing would be shown.
+                least = rates.get(role, 400) / 8
+                assert done["sent"] > least * seconds, f"{role}: no attack worth the name"
+
+
+class Dial(NamedTuple):
+    """One attempt to connect, however often its packet was sent."""
+
+    time: float
+    kind: str
+    host: str
+    port: int
+
+
+def dials(packets: list[Packet]) -> list[Dial]:
+    """Attempts of the host that captured them."""
+    found: dict[tuple[str | int | bytes, ...], Dial] = {}
+    for packet in packets:
+        if not packet.sent:
+            continue
+        to = packet.destination, packet.destination_port
+        if packet.protocol == "tcp" and packet.raw[33] & 0x12 == 0x02:
+            mark: tuple[str | int | bytes, ...] = ("tcp", packet.source_port, *to)
+        elif packet.protocol == "udp" and len(packet.payload) == 20 and packet.payload[0] == 0x41:
+            mark = ("utp", packet.payload[2:4], *to)
+        else:
+            continue
+        found.setdefault(mark, Dial(packet.time, str(mark[0]), *to))
+    return list(found.values())
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """Ends what the test started, in order."""
+    needs_lab()
+    with ExitStack() as opened:
+        yield opened
+
+
+@pytest.mark.timeout(240)
+def test_t31_t32_t37_t38_hostile_networks_cost_little_and_hide_nobody(
+    reference: Reference, stack: ExitStack, tmp_path: Path
+):
+    stage = Stage(reference, stack, tmp_path)
+    daemon, running = stage.daemon, stage.daemon.running
+    daemon.request("GET", "/stats")
+    memory, files = running.memory, len(running.open_files)
+    with stage.lab.capture(DATD) as capture, stage.lab.capture(DATD, "lo") as loopback:
+        with stage.attack(neighbour=3000, flood=20_000):
+            daemon.add(stage.by_mdns)
+            until = time.monotonic() + STORM
+            while time.monotonic() < until:
+                daemon.archive(stage.by_mdns)
+                time.sleep(0.02)
+            assert running.memory - memory < MAX_GROWTH
+            assert daemon.slowest < ANSWERS_WITHIN
+        # In the storm the system itself loses what the daemon has no time for. It goes on with a
+        # tenth of that: whoever is announced at a server or in the DHT is found meanwhile.
+        with stage.attack(neighbour=1000, flood=2000):
+            for key in (stage.by_dns, stage.by_dht):
+                daemon.add(key)
+            for key in (stage.by_dns, stage.by_dht):
+                daemon.wait_until(partial(daemon.whole, key), "found", seconds=PATIENCE)
+            assert running.memory - memory < MAX_GROWTH
+        # All who are near hear a multicast flood alike: there, the honest had to wait.
+        daemon.wait_until(lambda: daemon.whole(stage.by_mdns), "found after the flood")
+        stage.found_by_others()
+        assert daemon.busy(2) < 0.25
+        for key in stage.keys:
+            daemon.request("DELETE", f"/archives/{key}")
+        daemon.wait_until(lambda: len(running.open_files) <= files, "all closed as before")
+        assert daemon.busy(2) < 0.05
+        assert running.memory - memory < MAX_GROWTH
+    assert running.process.poll() is None
+    assert not [line for line in running.log if "Traceback" in line or '"error"' in line]
+    nobody_else_is_bothered(stage, capture.packets(), loopback.packets())
+
+
+def nobody_else_is_bothered(stage: Stage, packets: list[Packet], inside: list[Packet]) -> None:
+    """What left the daemon stayed within the limits."""
+    own = stage.lab.ip(DATD)
+    sent = [packet for packet in packets if packet.sent]
+    to_forbidden = [one for one in sent if one.destination in FORBIDDEN_HOSTS - {MULTICAST}]
+    assert to_forbidden == []
+    assert not [one for one in sent + inside if one.protocol == "tcp" and not one.destination_port]
+    assert {one.destination for one in inside if one.protocol in ("tcp", "udp")} <= {own}
+    tried = dials(packets)
+    assert len(tried) > 100, "made-up peers were dialled: nothing was measured"
+    known = stage.lab.ip(HONEST)
+    for kind in ("tcp", "utp"):
+        times = defaultdict(list)
+        for dial in tried:
+            if dial.kind == kind:
+                times[dial.host].append(dial.time)
+        every = sorted(time for one in times.values() for time in one)
+        for first, last in pairwise_apart(every, MOST_IN_TEN_SECONDS):
+            assert last - first > 10, "T-32: 20 dials a second"
+        gaps = [b - a for host in times if host != known for a, b in pairwise(sorted(times[host]))]
+        # The capture's clock and the daemon's may see a packet at slightly different times.
+        assert min(gaps) > DIAL_SPACING - 0.5, "T-32: one host every 5 s"
+        assert VICTIM in times
+    # Questions of the DHT come on top for who is said to be a node.
+    assert len([one for one in sent if one.destination == VICTIM]) < 100
+    # T-33, T-35, T-37: no weapon against who only seems to ask.
+    came = sum(len(one.raw) for one in packets if one.source == PRETENDED)
+    went = sum(len(one.raw) for one in sent if one.destination == PRETENDED)
+    assert came > 1_000_000
+    assert went < came / 10
+
+
+def pairwise_apart(times: list[float], count: int) -> Iterator[tuple[float, float]]:
+    """Each time with the one `count` places later."""
+    return zip(times, times[count:], strict=False)
