@@ -20,6 +20,8 @@ class MemoryNetwork:
     Attributes:
         latency: Seconds that bytes and answers take.
         silent: Addresses that do not answer a dial at all.
+        back_off: Seconds until a connection that was cut off sends again, once it could: TCP waits
+            the longer between two attempts, the longer they were in vain.
         dials: Every dial, as (from host, to address, time).
     """
 
@@ -27,9 +29,27 @@ class MemoryNetwork:
         self.latency = latency
         self.silent: set[Address] = set()
         self.dials: list[tuple[str, Address, float]] = []
-        self.listeners: dict[Address, Callable[[Stream], None]] = {}
+        self.back_off = 20.0
+        self.listeners: dict[tuple[str, Address], Callable[[Stream], None]] = {}
+        self._cut: set[str] = set()
+        self._held: list[MemoryStream] = []
         self.discoveries: list[MemoryDiscovery] = []
         self._ports = 40000
+
+    def cut(self, host: str) -> None:
+        """Pull a host's cable: nothing leaves it or arrives, and nobody is told."""
+        self._cut.add(host)
+
+    def mend(self, host: str) -> None:
+        """Put the cable back. What was sent in between arrives, after a while."""
+        self._cut.discard(host)
+        held, self._held = self._held, []
+        for stream in held:
+            asyncio.get_running_loop().call_later(self.back_off, stream._go_on)
+
+    def severed(self, one: str, other: str) -> bool:
+        """Whether nothing gets from one host to another."""
+        return one in self._cut or other in self._cut
 
     def host(self, address: str) -> tuple["MemoryTransport", "MemoryDiscovery"]:
         return MemoryTransport(self, address), MemoryDiscovery(self, address)
@@ -42,9 +62,10 @@ class MemoryNetwork:
 class MemoryStream:
     """One end. `kind` may be anything, to play another transport."""
 
-    def __init__(self, network: MemoryNetwork, remote: Address, kind: str) -> None:
+    def __init__(self, network: MemoryNetwork, remote: Address, kind: str, local: str = "") -> None:
         self.kind = kind
         self.remote = remote
+        self._local = local
         self.other: MemoryStream
         self._network = network
         self._unread = bytearray()
@@ -54,6 +75,7 @@ class MemoryStream:
         self._broken = False
         self._waiters: list[asyncio.Future[None]] = []
         self._line: deque[Callable[[], None]] = deque()
+        self._late = 0
 
     async def read(self) -> bytearray:
         while not self._unread:
@@ -109,7 +131,17 @@ class MemoryStream:
         asyncio.get_running_loop().call_later(self._network.latency, self._arrive)
 
     def _arrive(self) -> None:
+        if self._late or self._network.severed(self._local, self.remote.host):
+            if not self._late:
+                self._network._held.append(self)
+            self._late += 1
+            return
         self._line.popleft()()
+
+    def _go_on(self) -> None:
+        late, self._late = self._late, 0
+        for _ in range(late):
+            self._arrive()
 
     def _end(self) -> None:
         self._ended = True
@@ -140,9 +172,9 @@ class MemoryTransport:
 
     async def listen(self, host: str, port: int, on_stream: Callable[[Stream], None]) -> int:
         address = Address(self._host, port or self._network.free_port())
-        if address in self._network.listeners:
+        if (self.kind, address) in self._network.listeners:
             address = Address(self._host, self._network.free_port())
-        self._network.listeners[address] = on_stream
+        self._network.listeners[self.kind, address] = on_stream
         self._listening.append(address)
         return address.port
 
@@ -151,19 +183,24 @@ class MemoryTransport:
         network.dials.append((self._host, address, asyncio.get_running_loop().time()))
         if address in network.silent:
             await asyncio.get_running_loop().create_future()
+        wait = 1.0
+        while network.severed(self._host, address.host):
+            await asyncio.sleep(wait)  # as the first packet of a TCP connection is repeated
+            wait *= 2
         await asyncio.sleep(network.latency)
-        on_stream = network.listeners.get(address)
+        on_stream = network.listeners.get((self.kind, address))
         if on_stream is None:
             raise ConnectionRefusedError(111, "nobody listens there")
-        near = MemoryStream(network, address, self.kind)
-        far = MemoryStream(network, Address(self._host, network.free_port()), self.kind)
+        near = MemoryStream(network, address, self.kind, self._host)
+        caller = Address(self._host, network.free_port())
+        far = MemoryStream(network, caller, self.kind, address.host)
         near.other, far.other = far, near
         on_stream(far)
         return near
 
     async def close(self) -> None:
         for address in self._listening:
-            self._network.listeners.pop(address, None)
+            self._network.listeners.pop((self.kind, address), None)
 
 
 class MemoryDiscovery:
@@ -171,6 +208,7 @@ class MemoryDiscovery:
 
     name = "memory"
     lookups_per_second = 100.0
+    interval = 60.0
 
     def __init__(self, network: MemoryNetwork, host: str) -> None:
         self._network = network

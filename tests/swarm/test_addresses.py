@@ -2,6 +2,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from datd.swarm import addresses
 from datd.swarm.addresses import dialable, impossible, loopback
 from datd.types import Address
 
@@ -78,3 +79,14 @@ def test_allowed_networks_may_name_and_be_named():
 def test_public_addresses_from_anybody(host):
     assert dialable(Address(host, 1), PUBLIC)
     assert not loopback(host)
+
+
+def test_what_counts_as_one_host():
+    assert addresses.neighbourhood("198.51.100.1") == "198.51.100.1"
+    assert addresses.neighbourhood("::ffff:198.51.100.1") == "198.51.100.1"
+    assert addresses.neighbourhood("2001:db8::1") == addresses.neighbourhood("2001:db8::ffff:2")
+    assert addresses.neighbourhood("2001:db8::1") != addresses.neighbourhood("2001:db8:0:1::1")
+    # Within the house everybody counts for himself.
+    assert addresses.neighbourhood("fd00::1") != addresses.neighbourhood("fd00::2")
+    assert addresses.neighbourhood("fe80::1%2") != addresses.neighbourhood("fe80::2%2")
+    assert addresses.neighbourhood("nonsense") == "nonsense"

@@ -8,7 +8,7 @@ def test_l19_an_hour_and_then_a_day():
     assert bans.ban(["x"], 0.0) == HOUR
     assert bans.until("x") == HOUR
     assert bans.ban(["x"], 5000.0) == 5000.0 + DAY
-    assert bans.ban(["x"], 200000.0) == 200000.0 + DAY
+    assert bans.ban(["x"], 150000.0) == 150000.0 + DAY
 
 
 def test_three_different_bad_blocks_and_no_good_one_are_a_ban():
@@ -45,3 +45,12 @@ def test_the_record_stays_small_whatever_comes():
         bans.ban([number], 0.0)
     kept = [number for number in range(3 * MAX_OFFENDERS) if bans.until(number) > 0]
     assert kept == list(range(2 * MAX_OFFENDERS, 3 * MAX_OFFENDERS))
+
+
+def test_a_day_after_the_last_ban_it_is_forgiven():
+    bans = Bans()
+    bans.ban(["x"], 0.0)
+    assert bans.ban(["x"], HOUR + DAY) == HOUR + DAY + HOUR  # as if it were the first one
+    for index in (1, 2):
+        bans.bad_block(["y"], index, False, 0.0)
+    assert bans.bad_block(["y"], 3, False, DAY) is None

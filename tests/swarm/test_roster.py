@@ -1,11 +1,14 @@
+import itertools
 import random
+from ipaddress import ip_network
 
 import pytest
 from tests.helpers.network import MemoryNetwork, MemoryStream
 
-from datd.swarm.limits import SwarmLimits
+from datd.swarm.limits import SILENT, SwarmLimits
 from datd.swarm.peers import PeerTable
 from datd.swarm.roster import MAX_DISTRUSTED, Connection, Refused, Roster
+from datd.swarm.rules import AddressRules
 from datd.types import Address
 
 NAME, OTHER = b"n" * 32, b"o" * 32
@@ -15,13 +18,13 @@ SMALL, OWN, LARGE = b"\x01" * 32, b"\x7f" * 32, b"\xff" * 32
 class House:
     """A roster with its table, and streams that lead nowhere."""
 
-    def __init__(self, limits: SwarmLimits | None = None) -> None:
+    def __init__(self, limits: SwarmLimits | None = None, own_id: bytes = OWN) -> None:
         limits = limits or SwarmLimits()
         self.now = 0.0
         self.table = PeerTable(choose=random.Random(1).randrange, limits=limits)
         self.table.join(NAME)
         self.table.join(OTHER)
-        self.roster = Roster(self.table, OWN, limits)
+        self.roster = Roster(self.table, own_id, limits)
         self.cut: list[Connection] = []
         self._network = MemoryNetwork()
         self._ports = 1024
@@ -123,6 +126,101 @@ def test_of_the_smaller_peer_we_keep_its_call_whichever_came_first(house):
     with pytest.raises(Refused, match="already"):
         ours.handshaken(SMALL)
     assert house.cut == []
+
+
+def left(own_id: bytes, remote_id: bytes, arrivals: list[tuple[bytes, str]]) -> list[int]:
+    """Which of two connections, each (who dialled, kind), one end keeps; 0 is the first arrival."""
+    house = House(own_id=own_id)
+    made = [
+        house.dials(kind) if dialler == own_id else house.names(house.calls(kind=kind))
+        for dialler, kind in arrivals
+    ]
+    kept = []
+    for number, connection in enumerate(made):
+        try:
+            connection.handshaken(remote_id)
+        except Refused:
+            continue
+        kept.append(number)
+    return [number for number in kept if made[number] not in house.cut]
+
+
+KINDS = list(itertools.product(["tcp", "utp"], repeat=2))
+
+
+@pytest.mark.parametrize(("of_small", "of_large"), KINDS)
+@pytest.mark.parametrize("at_small", [0, 1])
+@pytest.mark.parametrize("at_large", [0, 1])
+def test_both_ends_keep_the_same_of_two_crossing_dials(of_small, of_large, at_small, at_large):
+    dials = [(SMALL, of_small), (LARGE, of_large)]
+    kept = []
+    for own, remote, order in ((SMALL, LARGE, at_small), (LARGE, SMALL, at_large)):
+        arrivals = dials[::-1] if order else dials
+        (survivor,) = left(own, remote, arrivals)
+        kept.append(arrivals[survivor])
+    assert kept[0] == kept[1]
+    # discovery.md section 10: TCP, else that of the smaller id.
+    better = "tcp" if of_small != of_large else of_small
+    assert kept[0] == next(dial for dial in dials if dial[1] == better)
+
+
+@pytest.mark.parametrize(("old_kind", "new_kind"), KINDS)
+@pytest.mark.parametrize("old_ours", [True, False])
+@pytest.mark.parametrize("new_ours", [True, False])
+@pytest.mark.parametrize("remote_id", [SMALL, LARGE])
+def test_the_rule_word_for_word(old_kind, new_kind, old_ours, new_ours, remote_id):
+    arrivals = [
+        (OWN if old_ours else remote_id, old_kind),
+        (OWN if new_ours else remote_id, new_kind),
+    ]
+    new_goes = (
+        (new_ours and remote_id < OWN)
+        or (not new_ours and remote_id > OWN)
+        or (new_kind == "utp" and old_kind == "tcp")
+    )
+    tcp_comes = old_kind == "utp" and new_kind == "tcp"
+    stays = 0 if new_goes and not tcp_comes else 1
+    assert left(OWN, remote_id, arrivals) == [stays]
+
+
+@pytest.mark.parametrize("remote_id", [SMALL, LARGE])
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize(("old_kind", "new_kind"), KINDS)
+def test_a_peer_that_was_cut_off_and_comes_back_takes_the_place_of_its_silent_connection(
+    house, remote_id, ours, old_kind, new_kind
+):
+    old = house.dials(old_kind) if ours else house.names(house.calls(kind=old_kind))
+    old.handshaken(remote_id)
+    house.now = SILENT
+    new = house.dials(new_kind) if ours else house.names(house.calls(kind=new_kind))
+    new.handshaken(remote_id)
+    assert house.cut == [old]
+    house.ends(old)
+    assert house.roster.about(NAME) == [new]
+
+
+def test_a_silent_connection_gives_way_to_a_new_dial_unless_it_revived(house):
+    old = house.dials()
+    old.handshaken(LARGE)
+    peer = old.peer
+    house.now = SILENT - 0.1
+    assert not house.roster.supplant(old, house.now)
+    house.now = SILENT
+    assert house.roster.supplant(old, house.now)
+    assert house.cut == [old]
+    assert old.peer is None
+    house.ends(old)  # of no consequence for the peer
+    assert peer is not None
+    assert peer.state == "connected"
+
+
+def test_who_is_blocked_may_not_call_and_is_cut_off():
+    house = House()
+    caller = house.calls()
+    house.table.obey(AddressRules(block=[ip_network("203.0.113.0/24")]), 0.0)
+    assert not house.roster.may_call("203.0.113.1", 0.0)
+    assert house.roster.may_call("198.51.100.1", 0.0)
+    assert house.roster.refused() == [caller]
 
 
 @pytest.mark.parametrize("remote_id", [SMALL, LARGE])
@@ -231,6 +329,33 @@ def test_l18_four_calls_of_an_address_about_an_archive(house):
     house.names(house.calls())
 
 
+def test_l18_l19_the_addresses_of_an_ipv6_network_are_one_caller(house):
+    number = iter(range(1, 1000))
+
+    def calls() -> Connection:
+        caller: Connection = house.calls(f"2001:db8:0:1::{next(number):x}")
+        return caller
+
+    assert [house.roster.may_call(f"2001:db8:0:1::{last:x}", 0.5) for last in range(1, 21)].count(
+        True
+    ) == 16
+    silent = [calls() for _ in range(32)]
+    assert not house.roster.may_call("2001:db8:0:1::ffff", 2.0)
+    assert house.roster.may_call("2001:db8:0:2::1", 2.0)
+    for caller in silent[:4]:
+        house.names(caller)
+    with pytest.raises(Refused, match="enough"):
+        house.names(silent[4])
+    house.table.bad_signature(silent[0].peer, "bad signature", 0.0)
+    for caller in silent:
+        house.ends(caller)
+    with pytest.raises(Refused, match="banned"):
+        house.names(calls())
+    for _ in range(20):
+        house.roster.unknown(calls(), 10.0)
+    assert not house.roster.may_call("2001:db8:0:1::ffff", 10.0)
+
+
 def test_l18_an_archive_that_is_full_takes_no_more_callers():
     house = House(SwarmLimits(per_archive=2))
     house.names(house.calls("203.0.113.1"))
@@ -273,9 +398,7 @@ def test_distrust_outlives_the_connection_and_is_bounded(house):
     first = house.dials()
     for index in range(2 * MAX_DISTRUSTED):
         first.distrust(NAME, index)
-    assert first.distrusts(NAME, 17)
-    assert not first.distrusts(OTHER, 17)
-    assert not first.distrusts(NAME, MAX_DISTRUSTED)
+    assert first.peer.distrusted == {(NAME, index) for index in range(MAX_DISTRUSTED)}
     house.ends(first)
     house.now = 1.0
     assert house.table.next_dial(1.0) is first.peer

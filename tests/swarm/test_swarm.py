@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+import socket
+from collections.abc import Callable
+from ipaddress import ip_network
 
 import pytest
-from tests.helpers.network import MemoryNetwork
-from tests.helpers.virtual_time import in_virtual_time
+from tests.helpers.swarms import NAME, OTHER, PORT, House, World, story
 
 from datd.errors import (
     ForkError,
@@ -18,121 +19,13 @@ from datd.errors import (
     UnknownArchive,
 )
 from datd.swarm.limits import SwarmLimits
-from datd.swarm.peer import PeerView
 from datd.swarm.roster import Connection, Refused
+from datd.swarm.rules import AddressRules
 from datd.swarm.swarm import Swarm
+from datd.transport.base import Stream
+from datd.transport.tcp import TcpTransport
 from datd.types import Address
-
-NAME, OTHER = b"n" * 32, b"o" * 32
-PORT = 3282
-
-
-class House:
-    """A swarm on a host, and a talk that is short: who dials says the archive and an id, who was
-    called says its id, and both stay until one leaves.
-
-    Attributes:
-        talks: The connections that shook hands and live, with the id of the other side.
-        ends: What each talk ended with.
-        after: Called after the handshake; what it raises ends the talk.
-    """
-
-    def __init__(
-        self,
-        network: MemoryNetwork,
-        host: str,
-        peer_id: bytes,
-        *,
-        limits: SwarmLimits | None = None,
-        archives: tuple[bytes, ...] = (NAME, OTHER),
-    ) -> None:
-        transport, self.discovery = network.host(host)
-        self.address = Address(host, PORT)
-        self.peer_id = peer_id
-        self.archives = archives
-        self.talks: dict[Connection, bytes] = {}
-        self.ends: list[BaseException | None] = []
-        self.after: Callable[[Connection], None] = lambda connection: None
-        self.swarm = Swarm(
-            transports=[transport],
-            networks=[self.discovery],
-            serve=self._serve,
-            peer_id=peer_id,
-            clock=asyncio.get_running_loop().time,
-            choose=random.Random(peer_id).randrange,
-            limits=limits,
-        )
-
-    async def _serve(self, connection: Connection) -> None:
-        try:
-            await self._talk(connection)
-        except BaseException as error:
-            self.ends.append(error)
-            raise
-        else:
-            self.ends.append(None)
-        finally:
-            self.talks.pop(connection, None)
-
-    async def _talk(self, connection: Connection) -> None:
-        stream = connection.stream
-        if connection.discovery_key is not None:
-            await stream.write(connection.discovery_key + self.peer_id)
-            remote_id = bytes(await stream.read())
-        else:
-            said = bytes(await stream.read())
-            name, remote_id = said[:32], said[32:]
-            if name not in self.archives:
-                raise UnknownArchive("not hosted")
-            connection.identify(name)
-            await stream.write(self.peer_id)
-        connection.handshaken(remote_id)
-        self.talks[connection] = remote_id
-        self.after(connection)
-        while await stream.read():
-            pass
-
-    def view(self, name: bytes = NAME) -> PeerView:
-        (view,) = self.swarm.peers(name)
-        return view
-
-    def mates(self) -> list[bytes]:
-        return list(self.talks.values())
-
-
-class World(MemoryNetwork):
-    """The network, and a way to live on it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.houses: list[House] = []
-
-    async def house(self, number: int, *names: bytes, **options: object) -> House:
-        host = f"10.0.0.{number}"
-        made = House(self, host, bytes([number]) * 32, **options)  # type: ignore[arg-type]
-        await made.swarm.start("0.0.0.0", PORT)
-        self.houses.append(made)
-        for name in names:
-            made.swarm.join(name)
-        return made
-
-
-def story(write: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
-    """Make a test out of a story on a world of its own."""
-
-    async def tell() -> None:
-        world = World()
-        await write(world)
-        for house in world.houses:
-            await house.swarm.close()
-        own = asyncio.current_task()
-        assert [task for task in asyncio.all_tasks() if task is not own] == []
-
-    def test() -> None:
-        in_virtual_time(tell())
-
-    test.__name__ = write.__name__
-    return test
+from datd.udp.socket import UdpSocket
 
 
 @story
@@ -444,6 +337,18 @@ async def test_closing_takes_less_than_two_seconds_whatever_the_talks_do(world):
 
 
 @story
+async def test_a_dial_that_is_due_while_all_ends_is_not_begun(world):
+    a, b = await world.house(1, NAME), await world.house(2, NAME)
+    a.swarm.add_peer(NAME, b.address)
+    before = asyncio.get_running_loop().time()
+    async with asyncio.timeout(60):
+        await a.swarm.close()
+    assert asyncio.get_running_loop().time() - before < 2
+    assert world.dials == []
+    world.houses.remove(a)
+
+
+@story
 async def test_a_taken_port_gives_way_and_the_new_one_is_announced(world):
     a = await world.house(1, NAME)
     other = House(world, "10.0.0.1", b"x" * 32)
@@ -454,6 +359,185 @@ async def test_a_taken_port_gives_way_and_the_new_one_is_announced(world):
     await asyncio.sleep(10)
     assert sorted(b.mates()) == sorted([a.peer_id, other.peer_id])
     await other.swarm.close()
+
+
+@pytest.mark.parametrize("kinds", [("tcp", "utp"), ("tcp",), ("utp",)])
+async def test_tcp_and_udp_take_one_number_even_if_half_of_the_preferred_pair_is_taken(kinds):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        wanted = squatter.getsockname()[1]
+        swarm, udp = real_swarm(kinds)
+        port = await swarm.start("127.0.0.1", wanted)
+        assert port != wanted
+        assert udp.port == port
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as caller:
+            listening = caller.connect_ex(("127.0.0.1", port)) == 0
+        assert listening == ("tcp" in kinds)
+        await swarm.close()
+        assert udp.port == 0
+
+
+async def test_the_preferred_number_is_taken_if_it_is_free():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as finder:
+        finder.bind(("127.0.0.1", 0))
+        wanted = finder.getsockname()[1]
+    swarm, udp = real_swarm(("tcp", "utp"))
+    assert await swarm.start("127.0.0.1", wanted) == udp.port == wanted
+    await swarm.close()
+
+
+class SharesUdp(TcpTransport):
+    """Listens on the shared socket, as uTP does, and on nothing of its own."""
+
+    kind = "utp"
+
+    def __init__(self, udp: UdpSocket) -> None:
+        super().__init__()
+        self._udp = udp
+
+    async def listen(self, host: str, port: int, on_stream: Callable[[Stream], None]) -> int:
+        return await self._udp.listen(host, port)
+
+
+def real_swarm(kinds: tuple[str, ...]) -> tuple[Swarm, UdpSocket]:
+    async def serve(connection: Connection) -> None:
+        pass
+
+    udp = UdpSocket()
+    swarm = Swarm(
+        transports=[TcpTransport() if kind == "tcp" else SharesUdp(udp) for kind in kinds],
+        networks=[],
+        serve=serve,
+        peer_id=b"p" * 32,
+        clock=asyncio.get_running_loop().time,
+        choose=random.Random(1).randrange,
+        udp=udp,
+    )
+    return swarm, udp
+
+
+BOTH = ("tcp", "utp")
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "kind"),
+    [
+        (BOTH, BOTH, "tcp"),
+        (BOTH, ("utp",), "utp"),
+        (("utp",), BOTH, "utp"),
+        (("tcp",), BOTH, "tcp"),
+    ],
+)
+def test_the_best_transport_that_both_have_is_taken(mine, others, kind):
+    @story
+    async def tell(world: World) -> None:
+        a = await world.house(1, NAME, kinds=mine)
+        b = await world.house(2, NAME, kinds=others)
+        await asyncio.sleep(10)
+        assert [talk.stream.kind for talk in a.talks] == [kind]
+        assert (a.mates(), b.mates()) == ([b.peer_id], [a.peer_id])
+
+    tell()
+
+
+@story
+async def test_how_each_transport_fared_is_shown(world):
+    a = await world.house(1, NAME, kinds=BOTH)
+    b = await world.house(2, NAME, kinds=("utp",), discovers=False)
+    a.swarm.add_peer(NAME, b.address)
+    await asyncio.sleep(5)
+    assert a.view().kind == "utp"
+    assert a.view().tried == {"tcp": "Connection refused", "utp": "connected"}
+
+
+@story
+async def test_a_caller_that_says_nothing_did_nothing_wrong(world):
+    a = await world.house(1, NAME)
+    transport, _ = world.host("203.0.113.1")
+    stream = await transport.dial(a.address)  # the loser of a race at its own end
+    await asyncio.sleep(6)
+    assert a.swarm.connected == 0
+    assert a.swarm.peers(NAME) == []
+    stream.close()
+
+
+@story
+async def test_blocked_hosts_are_neither_dialled_nor_taken_in(world):
+    a = await world.house(1, NAME, rules=AddressRules(block=[ip_network("10.0.0.2/32")]))
+    b = await world.house(2, NAME)
+    b.swarm.add_peer(NAME, a.address)
+    a.swarm.add_peer(NAME, b.address)
+    await asyncio.sleep(60)
+    assert a.talks == b.talks == {}
+    assert {host for host, _, _ in world.dials} == {"10.0.0.2"}
+    assert "blocked" in str(a.view().last_error)
+    a.swarm.obey(AddressRules())
+    await asyncio.sleep(1)
+    assert b.peer_id in a.mates()
+
+
+@story
+async def test_rules_that_change_cut_connections_off(world):
+    a, b = await world.house(1, NAME), await world.house(2, NAME)
+    c = await world.house(3, NAME)
+    await asyncio.sleep(30)
+    assert len(a.talks) == 2
+    a.swarm.obey(AddressRules(allow=[ip_network("10.0.0.3/32")]))
+    await asyncio.sleep(300)
+    assert a.mates() == [c.peer_id]
+    assert b.mates() == [c.peer_id]
+
+
+@story
+async def test_an_archive_uses_the_networks_it_was_joined_with(world):
+    a = await world.house(1)
+    a.swarm.join(NAME, networks=frozenset())
+    a.swarm.join(OTHER, networks=frozenset({"memory"}))
+    await asyncio.sleep(200)
+    assert set(a.discovery.lookups) == {OTHER}
+    a.swarm.join(OTHER, networks=frozenset({"another"}))
+    a.swarm.join(NAME)
+    asked = len(a.discovery.lookups)
+    await asyncio.sleep(200)
+    assert set(a.discovery.lookups[asked:]) == {NAME}
+    await a.swarm.leave(NAME)
+    await a.swarm.leave(OTHER)
+    assert a.discovery._names == {}
+
+
+@story
+async def test_archives_that_are_not_joined_at_once_are_spread_out(world):
+    a = await world.house(1)
+    for number in range(100):
+        a.swarm.join(number.to_bytes(32, "big"), at_once=False)
+    await asyncio.sleep(5)
+    assert len(a.discovery.lookups) < 50
+    await asyncio.sleep(120)
+    assert len(set(a.discovery.lookups)) == 100
+
+
+@story
+async def test_the_own_public_address_is_not_dialled(world):
+    a = await world.house(1, NAME)
+    a.swarm.public_address("203.0.113.5", PORT)
+    a.swarm._found("dht", NAME, Address("203.0.113.5", PORT), Address("198.51.100.1", 6881))
+    await asyncio.sleep(60)
+    assert world.dials == []
+
+
+@story
+async def test_a_network_that_does_not_close_well_keeps_nobody_from_ending(world):
+    a, b = await world.house(1, NAME), await world.house(2, NAME)
+    await asyncio.sleep(10)
+
+    async def fail() -> None:
+        raise RuntimeError("no way out")
+
+    a.discovery.close = fail
+    await a.swarm.close()
+    world.houses.remove(a)
+    await asyncio.sleep(1)
+    assert b.talks == {}
 
 
 @story
@@ -475,7 +559,7 @@ async def test_ten_thousand_archives_cost_no_task_each_and_are_all_looked_up(wor
     names = [number.to_bytes(32, "big") for number in range(10_000)]
     for name in names:
         a.swarm.join(name)
-    await asyncio.sleep(110)
+    await asyncio.sleep(250)
     assert len(asyncio.all_tasks()) <= 3
     assert set(a.discovery.lookups) == set(names)
     for name in names:

@@ -204,14 +204,12 @@ def encode_answer(question: Question, domain: str, *, host: str, port: int, toke
 def next_id(previous: int) -> int:
     """The id after `previous`, for a query; start with any number.
 
-    Never 0, and none whose datagrams look like something else where a socket is shared: 15 are like
-    uTP (discovery.md section 9), and 256 begin with a `d` as all of the DHT's do.
+    Never 0, and none of the 15 whose datagrams look like uTP where a socket is shared (discovery.md
+    section 9). Those that begin with a `d`, as the DHT's do, are told apart by what follows.
     """
     following = previous % _MAX_ID + 1
     if following & 0x0FFC == 0x0100 and following >> 12 < 5 and following & 3 < 3:
         following += 3 - (following & 3)
-    elif following >> 8 == ord("d"):
-        following = (ord("d") + 1) << 8
     return following
 
 

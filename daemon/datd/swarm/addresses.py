@@ -35,7 +35,7 @@ _PRIVATE: tuple[_Network, ...] = (
 
 def impossible(address: Address) -> str | None:
     """Why nobody can listen at an address, or None."""
-    ip = _parse(address.host)
+    ip = parse(address.host)
     if ip is None:
         return f"{address.host!r} is not a numeric address"
     if not 0 < address.port < 65536:
@@ -53,12 +53,12 @@ def dialable(address: Address, told_by: Address, allow: Iterable[_Network] = ())
         told_by: The host that said so.
         allow: Private networks that may be dialled, or may name private addresses, all the same.
     """
-    ip = _parse(address.host)
+    ip = parse(address.host)
     if ip is None or impossible(address) is not None or ip.is_loopback:
         return False
     if not _within(ip, _PRIVATE):
         return True
-    source = _parse(told_by.host)
+    source = parse(told_by.host)
     if source is None:
         return False
     allowed = tuple(allow)
@@ -68,11 +68,22 @@ def dialable(address: Address, told_by: Address, allow: Iterable[_Network] = ())
 
 def loopback(host: str) -> bool:
     """Whether a host is this one."""
-    ip = _parse(host)
+    ip = parse(host)
     return ip is not None and ip.is_loopback
 
 
-def _parse(host: str) -> _Ip | None:
+def neighbourhood(host: str) -> str:
+    """What counts as one host: out there, who has one IPv6 address has a whole /64 of them."""
+    ip = parse(host)
+    if ip is None:
+        return host
+    if isinstance(ip, IPv6Address) and not _within(ip, _PRIVATE):
+        return f"{int(ip) >> 64:x}/64"
+    return str(ip)
+
+
+def parse(host: str) -> _Ip | None:
+    """The number behind a host's text, the IPv4 one if it has one; None for anything else."""
     try:
         ip = ip_address(host)
     except ValueError:

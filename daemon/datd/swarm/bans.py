@@ -1,9 +1,12 @@
-"""Who sent what does not verify, and for how long that keeps us apart. Pure; time is given."""
+"""Who sent what does not verify, and for how long that keeps us apart. Pure; time is given.
+
+A day after the last offence or the end of the last ban everything is forgiven.
+"""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
-from datd.swarm.limits import BAD_BLOCKS, BAN_TIMES
+from datd.swarm.limits import BAD_BLOCKS, BAN_MEMORY, BAN_TIMES
 
 # Rule 4 of the limits: strangers choose their addresses. The oldest record goes first.
 MAX_OFFENDERS = 256
@@ -14,6 +17,7 @@ class _Offender:
     bad_blocks: set[int] = field(default_factory=set)
     bans: int = 0
     until: float = float("-inf")
+    forgotten_at: float = float("-inf")
 
 
 class Bans:
@@ -36,8 +40,8 @@ class Bans:
             now: Seconds.
         """
         for mark in marks:
-            self._offender(mark).bad_blocks.add(index)
-        worst = max((len(self._offender(mark).bad_blocks) for mark in marks), default=0)
+            self._offender(mark, now).bad_blocks.add(index)
+        worst = max((len(self._offender(mark, now).bad_blocks) for mark in marks), default=0)
         if good or worst < BAD_BLOCKS:
             return None
         return self.ban(marks, now)
@@ -46,10 +50,11 @@ class Bans:
         """Keep apart from somebody: the first time for an hour, then for a day. Gives the end."""
         until = now
         for mark in marks:
-            offender = self._offender(mark)
+            offender = self._offender(mark, now)
             offender.until = now + BAN_TIMES[min(offender.bans, len(BAN_TIMES) - 1)]
             offender.bans += 1
             offender.bad_blocks.clear()
+            offender.forgotten_at = offender.until + BAN_MEMORY
             until = max(until, offender.until)
         return until
 
@@ -62,10 +67,14 @@ class Bans:
         """Forget what somebody did."""
         self._offenders.pop(mark, None)
 
-    def _offender(self, mark: Hashable) -> _Offender:
+    def _offender(self, mark: Hashable, now: float) -> _Offender:
         offender = self._offenders.get(mark)
+        if offender is not None and now >= offender.forgotten_at:
+            del self._offenders[mark]
+            offender = None
         if offender is None:
             if len(self._offenders) >= MAX_OFFENDERS:
                 del self._offenders[next(iter(self._offenders))]
             offender = self._offenders[mark] = _Offender()
+        offender.forgotten_at = max(offender.forgotten_at, now + BAN_MEMORY)
         return offender

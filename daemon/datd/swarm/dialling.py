@@ -4,33 +4,47 @@ import heapq
 from collections.abc import Callable
 
 from datd.discovery.budget import Budget
-from datd.swarm.limits import DIAL_SPACING
+from datd.swarm.addresses import neighbourhood
+from datd.swarm.fair_pool import Entry, FairPool, draw
+from datd.swarm.limits import DIAL_SPACING, LONG_GONE
 from datd.swarm.peer import MANUAL, Peer
 from datd.types import Address
 
-# Rule 4 of the limits: so many addresses that spoke Dat to us, and times of dials, are remembered.
+# Rule 4 of the limits: so many addresses that spoke Dat to us, and so many hosts that
+# were dialled at others, are remembered. Of the latter, those of the last five seconds matter, and
+# there are 20 dials a second.
 MAX_PROVEN = 4096
 MAX_RECENT = 1024
+# One dial in so many goes to those who come last, while there are any: even if thousands of known
+# good peers wait, new ones are not shut out, nor the other way round.
+TURN_OF_THE_LAST = 4
 
 
 class DialQueue:
     """Peers by the time at which they may be dialled.
 
-    Of those whose time has come, the ones given by hand go first, then those that were good before,
-    then the rest; at random among equals, so that no peer's place in an answer is worth anything.
+    Of those whose time has come, the ones given by hand and the urgent ones go first, then those
+    that were good before, then the rest, sources taking turns; at random among equals, so that no
+    peer's place in an answer is worth anything.
     """
 
     def __init__(self, *, choose: Callable[[int], int], dials_per_second: int) -> None:
         self._choose = choose
         self._budget = Budget(dials_per_second, dials_per_second)
         self._later: list[tuple[float, int, Peer]] = []
-        self._manual: list[tuple[int, Peer]] = []
-        self._good: list[tuple[int, Peer]] = []
-        self._rest: list[tuple[int, Peer]] = []
+        self._first: list[Entry] = []
+        self._good: list[Entry] = []
+        self._rest = FairPool()
+        # Behind each host that was dialled a moment ago: who waits for it. One goes at a time, so a
+        # host that is named under all ports and names costs no work while it rests (T-32); sources
+        # take turns, so nobody can hide the one port that is true behind thousands of others.
+        self._held: dict[str, FairPool] = {}
+        self._rests: list[tuple[float, str]] = []
         self._ticket = 0
+        self._dials = 0
         self._stale = 0
         self._proven: dict[Address, None] = {}
-        self._recent: dict[Address, float] = {}
+        self._recent: dict[str, float] = {}
 
     def put(self, peer: Peer, due: float) -> None:
         """Have a peer dialled at some time; what was planned for it before is forgotten."""
@@ -49,21 +63,31 @@ class DialQueue:
 
     def prove(self, address: Address) -> None:
         """An address spoke Dat to us: it need not be protected from us."""
+        news = address not in self._proven
         self._proven.pop(address, None)
         self._proven[address] = None
         if len(self._proven) > MAX_PROVEN:
             del self._proven[next(iter(self._proven))]
+        if news:
+            self._let_go(address)
+
+    def doubt(self, address: Address) -> None:
+        """Nobody answers there, time and again: that it once spoke Dat is worth nothing now."""
+        self._proven.pop(address, None)
 
     def take(self, now: float) -> Peer | None:
         """Take out the best of those whose time has come. Ask `may_dial` before."""
         self._ripen(now)
-        for pool in (self._manual, self._good, self._rest):
-            while pool:
-                ticket, peer = self._draw(pool)
+        ranks = (0, 1, 2)
+        if self._dials % TURN_OF_THE_LAST == TURN_OF_THE_LAST - 1:
+            ranks = (2, 1, 0)
+        for rank in ranks:
+            while (entry := self._draw(rank)) is not None:
+                ticket, peer = entry
                 if peer.ticket != ticket:
                     self._stale -= 1
-                elif pool is self._rest and now < (free := self._free_at(peer.address)):
-                    heapq.heappush(self._later, (free, ticket, peer))
+                elif now < self._free_at(peer):
+                    self._hold(entry)
                 else:
                     peer.ticket = 0
                     return peer
@@ -76,41 +100,95 @@ class DialQueue:
     def dialled(self, peer: Peer, now: float) -> None:
         """Count a dial."""
         self._budget.take(now)
-        self._recent.pop(peer.address, None)
-        self._recent[peer.address] = now
+        self._dials += 1
+        if self._known(peer):
+            return  # it must not keep others of that host from their turn
+        host = neighbourhood(peer.address.host)
+        self._recent.pop(host, None)
+        self._recent[host] = now
         if len(self._recent) > MAX_RECENT:
             del self._recent[next(iter(self._recent))]
 
     def next_time(self, now: float) -> float | None:
         """When `take` may give somebody next; None if nobody waits."""
         ready = self._budget.ready_at(now)
-        if self._manual or self._good or self._rest:
+        if self._first or self._good or self._rest:
             return ready
-        return max(ready, self._later[0][0]) if self._later else None
+        times = [heap[0][0] for heap in (self._later, self._rests) if heap]
+        return max(ready, min(times)) if times else None
 
-    def _free_at(self, address: Address) -> float:
-        return self._recent.get(address, float("-inf")) + DIAL_SPACING
+    def _free_at(self, peer: Peer) -> float:
+        if self._known(peer):
+            return float("-inf")
+        host = neighbourhood(peer.address.host)
+        return self._recent.get(host, float("-inf")) + DIAL_SPACING
+
+    def _known(self, peer: Peer) -> bool:
+        """Whether it is free of the spacing: given by hand, or it spoke Dat to us.
+
+        A host that is gone is not, though a thousand archives know it as good: it would cost all
+        the dials that there are. The first of them that is answered frees the others.
+        """
+        good = peer.last_success is not None and peer.failures < LONG_GONE
+        return good or peer.source == MANUAL or peer.address in self._proven
 
     def _ripen(self, now: float) -> None:
         while self._later and self._later[0][0] <= now:
             _, ticket, peer = heapq.heappop(self._later)
-            if peer.ticket != ticket:
-                self._stale -= 1
-            elif peer.source == MANUAL:
-                self._manual.append((ticket, peer))
-            elif peer.address in self._proven:
-                self._good.append((ticket, peer))
-            else:
-                self._rest.append((ticket, peer))
+            self._sort_in((ticket, peer))
+        while self._rests and self._rests[0][0] <= now:
+            _, host = heapq.heappop(self._rests)
+            held = self._held.pop(host)
+            waits = len(self._rest) + len(self._good)
+            while held and len(self._rest) + len(self._good) == waits:
+                self._sort_in(held.draw(self._choose))
+            if held:
+                self._held[host] = held
+                heapq.heappush(self._rests, (now + DIAL_SPACING, host))
 
-    def _draw(self, pool: list[tuple[int, Peer]]) -> tuple[int, Peer]:
-        place = self._choose(len(pool))
-        pool[place], pool[-1] = pool[-1], pool[place]
-        return pool.pop()
+    def _sort_in(self, entry: Entry) -> None:
+        ticket, peer = entry
+        if peer.ticket != ticket:
+            self._stale -= 1
+        elif peer.source == MANUAL or peer.urgent:
+            self._first.append(entry)
+        elif self._known(peer) and peer.failures < LONG_GONE:
+            self._good.append(entry)
+        else:
+            self._rest.add(entry)
+
+    def _hold(self, entry: Entry) -> None:
+        host = neighbourhood(entry[1].address.host)
+        if host not in self._held:
+            self._held[host] = FairPool()
+            heapq.heappush(self._rests, (self._free_at(entry[1]), host))
+        self._held[host].add(entry)
+
+    def _let_go(self, address: Address) -> None:
+        """Nobody waits any more behind its host for this address, be it for a thousand archives."""
+        host = neighbourhood(address.host)
+        if host not in self._held:
+            return
+        others = FairPool()
+        for entry in self._held[host]:
+            if entry[1].address == address:
+                self._sort_in(entry)
+            else:
+                others.add(entry)
+        self._held[host] = others
+
+    def _draw(self, rank: int) -> Entry | None:
+        if rank == 2:
+            return self._rest.draw(self._choose) if self._rest else None
+        pool = self._good if rank else self._first
+        return draw(pool, self._choose) if pool else None
 
     def _sweep(self) -> None:
         self._later = [entry for entry in self._later if entry[2].ticket == entry[1]]
         heapq.heapify(self._later)
-        for pool in (self._manual, self._good, self._rest):
+        for pool in (self._first, self._good):
             pool[:] = [entry for entry in pool if entry[1].ticket == entry[0]]
+        for held in self._held.values():
+            held.sweep()
+        self._rest.sweep()
         self._stale = 0

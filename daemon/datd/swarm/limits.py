@@ -5,25 +5,49 @@ from ipaddress import IPv4Network, IPv6Network
 
 # Time for a dial, as in discovery-swarm: a host that is there answers well before.
 DIAL_TIMEOUT = 3.0
+# A worse transport that connected waits so long for a better one (transports.md section 5).
+HEAD_START = 0.5
 # Seconds before the next dial after the first, second, ... failure in a row; then a discovered peer
 # is forgotten, so that its next announcement finds it anew (discovery.md section 10).
 RETRY_DELAYS = (1.0, 1.0, 5.0, 15.0)
 # A peer given by hand is never forgotten, only dialled less and less often.
 MANUAL_RETRY_DELAYS = (*RETRY_DELAYS, 30.0, 60.0, 120.0, 300.0)
+# Nor is one that was good, for a while; there may be many of them, so they are left alone sooner.
+GOOD_RETRY_DELAYS = (*MANUAL_RETRY_DELAYS, 600.0, 1800.0, 3600.0)
+# After so many failures in a row a good peer goes before others no more: it may be gone for good.
+LONG_GONE = 5
+# That a network names somebody brings the next dial forward no more often than this: servers go on
+# naming who is gone, some of them for ever.
+HASTE_PAUSE = 60.0
+# Known good peers that an archive remembers, also over restarts.
+KNOWN_GOOD = 16
+# After so long without a word a good peer is one like any other: addresses change hands.
+GOOD_FOR = 30 * 86400.0
+# A live peer says something every 5 s (the original) or 3 s (ours); the original gives a connection
+# up after 7.5 s without a byte. From then on a new connection to that peer may take its place.
+SILENT = 7.5
 # After a fault of the peer's we wait longer: it will hardly be a better peer a second later.
 FAULT_DELAYS = (5.0, 15.0, 60.0, 300.0)
 # A connection that lasted so long was no accident: failures and faults before it no longer count.
 SETTLED = 10.0
-# T-32: an address that never spoke Dat to us is dialled no more often than this, over all names.
+# T-32: a host is dialled no more often than this, over all names and ports, as long as the address
+# in question never spoke Dat to us.
 DIAL_SPACING = 5.0
 # L-19: first and every further ban of somebody who sends what does not verify.
 BAN_TIMES = (3600.0, 86400.0)
+# After a ban has ended, so long is remembered that there was one (discovery.md section 10).
+BAN_MEMORY = 86400.0
 # Different bad blocks, without one good one, that tell a liar from a disk with a fault.
 BAD_BLOCKS = 3
 # An address that turned out to be this daemon; addresses move on, so not for ever.
 SELF_BAN = 86400.0
 # Ends that are remembered with their reason, a name, to be shown.
 REMEMBERED_ENDS = 32
+# L-20: new candidates a second over all names; 20 of them can be dialled in that time.
+ARRIVALS = 500
+# Of the places on connections so many are kept from callers: one in this number. Else a crowd that
+# calls could keep known good peers and those given by hand from being dialled (T-32).
+RESERVED = 8
 # Everybody who is being ended gets this long to do so.
 CLOSE_TIMEOUT = 1.5
 

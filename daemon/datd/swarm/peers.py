@@ -6,24 +6,20 @@ reports here; nothing else remembers them.
 Source: discovery.md section 10 for the retry times, section 14 for the limits.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 
-from datd.swarm import addresses
+from datd.swarm import retries
 from datd.swarm.archive_peers import ArchivePeers, caller_marks
+from datd.swarm.arrivals import Arrivals
 from datd.swarm.dialling import DialQueue
-from datd.swarm.limits import (
-    FAULT_DELAYS,
-    MANUAL_RETRY_DELAYS,
-    RETRY_DELAYS,
-    SELF_BAN,
-    SETTLED,
-    SwarmLimits,
-)
-from datd.swarm.peer import INBOUND, MANUAL, Mark, Peer, PeerView, State
+from datd.swarm.gate import Gate
+from datd.swarm.limits import ARRIVALS, LONG_GONE, SETTLED, SwarmLimits
+from datd.swarm.outage import Outage
+from datd.swarm.peer import INBOUND, MANUAL, KnownPeer, Mark, Peer, PeerView, State
+from datd.swarm.places import Places
+from datd.swarm.rules import AddressRules
 from datd.types import Address
 
-# Rule 4 of the limits: addresses of this daemon itself that are remembered.
-_MAX_SELVES = 64
 # An error of somebody else's making is shown up to this many characters.
 _MAX_REASON = 200
 
@@ -33,47 +29,82 @@ class PeerTable:
 
     A peer goes around: waiting → connecting → connected → waiting, until it is forgotten; or
     banned → waiting. Callers appear connected and are gone afterwards.
+
+    Attributes:
+        gate: Who may be dialled, and who may call at all.
     """
 
-    def __init__(self, *, choose: Callable[[int], int], limits: SwarmLimits) -> None:
+    def __init__(
+        self,
+        *,
+        choose: Callable[[int], int],
+        limits: SwarmLimits,
+        rules: AddressRules | None = None,
+    ) -> None:
+        self.gate = Gate(rules or AddressRules(), limits.allow_networks)
         self._limits = limits
         self._archives: dict[bytes, ArchivePeers] = {}
         self._queue = DialQueue(choose=choose, dials_per_second=limits.dials_per_second)
-        self._selves: dict[Address, float] = {}
-        self._busy = 0
-        self._dialling = 0
+        self._arrivals = Arrivals(ARRIVALS)
+        self._outage = Outage()
+        self._places = Places(limits)
+        self._changed: set[bytes] = set()
 
     # ---- archives
 
-    def join(self, name: bytes) -> None:
-        """Take peers of an archive in."""
-        if name not in self._archives:
-            self._archives[name] = ArchivePeers(self._limits)
+    def join(
+        self, name: bytes, known: Iterable[KnownPeer] = (), now: float = 0.0, urgent: bool = False
+    ) -> None:
+        """Take peers of an archive in, those first that were good in an earlier life.
+
+        If it is urgent they go before others, and do not wait for the end of an outage.
+        """
+        archive = self._archives.get(name)
+        if archive is None:
+            archive = self._archives[name] = ArchivePeers(self._limits)
+        for peer in archive.recollect(name, known, self.gate, now):
+            peer.urgent = urgent
+            self._queue.put(peer, now)
 
     def leave(self, name: bytes) -> None:
         """Forget an archive and all of its peers. Its connections are over from here on."""
         archive = self._archives.pop(name, None)
         if archive is None:
             return
-        for peer in (*archive.known.values(), *archive.callers.values()):
+        for peer in (*archive.known.values(), *archive.callers):
             self._queue.discard(peer)
-            self._move(peer, State.GONE, archive)
+            self._outage.forget(peer)
+            self._places.move(peer, State.GONE, archive)
 
     def joined(self, name: bytes) -> bool:
         """Whether an archive was joined."""
         return name in self._archives
 
+    def hungry(self, name: bytes, hungry: bool) -> None:
+        """Whether an archive misses blocks: its peers come first when the network is back."""
+        if name in self._archives:
+            self._archives[name].hungry = hungry
+
     def full(self, name: bytes) -> bool:
-        """Whether an archive, or all of them together, have as many connections as they may."""
-        archive = self._archives[name]
-        return archive.busy >= self._limits.per_archive or self._busy >= self._limits.connections
+        """Whether an archive, or all of them together, have as many callers as they may."""
+        return self._places.no_call_about(self._archives[name])
 
     def views(self, name: bytes, now: float) -> list[PeerView]:
         """Show the peers of an archive: connected ones, candidates, and the last dropped ones."""
-        archive = self._archives.get(name)
-        if archive is None:
-            return []
-        return archive.views(now)
+        return self._archives[name].views(now) if name in self._archives else []
+
+    def talking(self, name: bytes) -> int:
+        """Peers of an archive that are connected and shook hands."""
+        return self._archives[name].talking if name in self._archives else 0
+
+    def take_changed(self) -> set[bytes]:
+        """The archives for which `talking` may have changed since this was asked last."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def known_good(self, name: bytes) -> list[KnownPeer]:
+        """Who was good, best first; to be given back to `join` after a restart."""
+        return self._archives[name].known_good() if name in self._archives else []
 
     # ---- candidates
 
@@ -81,35 +112,44 @@ class PeerTable:
         self, name: bytes, address: Address, source: str, told_by: Address, now: float
     ) -> bool:
         """A discovery network named a peer; whether that is news and worth a dial."""
+        self._at_once(self._outage.life(told_by.host, now), now)
         archive = self._archives.get(name)
-        if archive is None or address in archive.known or not self._welcome(address, told_by, now):
+        if archive is None or not self.gate.welcome(address, told_by, now):
             return False
-        if archive.bans.until(address) > now or not archive.arrivals.take(now):
+        peer = archive.known.get(address)
+        if peer is not None:
+            return self._found_again(peer, source, now)
+        if archive.bans.until(address) > now:
+            return False
+        if not all(a.take(source, told_by.host, now) for a in (archive.arrivals, self._arrivals)):
             return False
         if len(archive.known) >= self._limits.candidates:
-            oldest = archive.expendable()
-            if oldest is None:
+            loud = archive.expendable()
+            if loud is None:
                 return False
-            self._forget(oldest, archive)
-        peer = archive.known[address] = Peer(name, address, source)
+            self._forget(loud, archive)
+        peer = Peer(name, address, source, told_by.host, first_seen=now, last_seen=now)
+        archive.known[address] = peer
         self._queue.put(peer, now)
         return True
 
     def add(self, name: bytes, address: Address, now: float) -> None:
         """Somebody gave a peer by hand: it is dialled at once, and never forgotten while joined.
 
-        That word also ends a ban. An address that nobody can have is kept with the reason. Nothing
-        happens if the archive is not joined.
+        That word also ends a ban. An address that nobody can have, or that the rules keep out, is
+        kept with the reason. Nothing happens if the archive is not joined.
         """
         archive = self._archives.get(name)
         if archive is None:
             return
-        peer = archive.known.setdefault(address, Peer(name, address, MANUAL))
+        peer = archive.known.setdefault(address, Peer(name, address, MANUAL, first_seen=now))
         peer.source = MANUAL
+        peer.named_by(MANUAL)
         if peer.busy or peer.state is State.COVERED:
             return
-        peer.last_error = addresses.impossible(address)
+        peer.last_error = self.gate.objection(address)
         if peer.last_error is not None:
+            self._queue.discard(peer)
             peer.state = State.GONE
             return
         peer.state = State.WAITING
@@ -118,100 +158,121 @@ class PeerTable:
         self._queue.put(peer, now)
 
     def next_dial(self, now: float) -> Peer | None:
-        """Choose whom to dial now, if anybody; it counts as connecting from here on."""
-        while self._dialling < self._limits.open_dials and self._queue.may_dial(now):
-            if self._busy >= self._limits.connections:
-                break
+        """Choose whom to dial now; one that is connected is silent, and gets another connection."""
+        if (probe := self._outage.probe(now)) is not None:
+            probe.urgent, probe.probed_at = True, now
+            self._queue.put(probe, now)
+        while not self._places.no_dial() and self._queue.may_dial(now):
             peer = self._queue.take(now)
             if peer is None:
                 break
             archive = self._archives[peer.name]
-            if archive.busy >= self._limits.per_archive:
-                archive.parked.append(peer)
+            urgent, peer.urgent = peer.urgent or peer.source == MANUAL, False
+            if not urgent and self._outage.keeps(peer, now):
                 continue
+            if peer.state is not State.CONNECTED:
+                if self._places.no_dial_about(archive):
+                    peer.state = State.WAITING
+                    archive.parked.append(peer)
+                    continue
+                self._places.move(peer, State.CONNECTING, archive)
             self._queue.dialled(peer, now)
-            self._move(peer, State.CONNECTING, archive)
+            peer.marks[Mark.DIALS] += 1
             return peer
         return None
 
     def next_time(self, now: float) -> float | None:
         """When `next_dial` should be asked again; None: when something else has changed."""
-        if self._dialling >= self._limits.open_dials or self._busy >= self._limits.connections:
+        if self._places.no_dial():
             return None
-        return self._queue.next_time(now)
+        times = (self._queue.next_time(now), self._outage.next_time(now))
+        return min((time for time in times if time is not None), default=None)
 
     # ---- connections
 
     def connected(self, peer: Peer, connection: Hashable, kind: str, now: float) -> None:
-        """A dial was answered."""
+        """A dial was answered. A silent connection that it had before is over."""
         peer.initiator = True
+        peer.worked = kind
+        self._end_talk(peer, self._archives[peer.name])
         self._connect(peer, connection, kind, now)
+        self._at_once(self._outage.reached(peer, now), now)
 
     def called(
         self, name: bytes, address: Address, connection: Hashable, kind: str, now: float
     ) -> Peer:
         """Somebody called about an archive."""
-        peer = Peer(name, address, INBOUND, initiator=False)
-        self._archives[name].callers[address] = peer
+        peer = Peer(name, address, INBOUND, initiator=False, first_seen=now, last_seen=now)
+        self._archives[name].callers[peer] = None
         self._connect(peer, connection, kind, now)
+        self._at_once(self._outage.life(address.host, now), now)
         return peer
 
     def handshaken(self, peer: Peer, remote_id: bytes, now: float) -> None:
         """Hands were shaken: this peer speaks Dat."""
+        archive = self._archives[peer.name]
+        archive.talking += peer.handshaken_at is None
+        self._changed.add(peer.name)
         peer.remote_id = remote_id
-        peer.handshaken_at = now
+        peer.handshaken_at = peer.last_seen = now
         peer.marks[Mark.HANDSHAKES] += 1
-        if peer.source != INBOUND:
-            self._queue.prove(peer.address)
+        if peer.source == INBOUND:
+            archive.recall(peer)
             return
-        self._archives[peer.name].recall(peer)
+        self._queue.prove(peer.address)
+        archive.praise(peer, now)
 
     def superseded(self, loser: Peer, winner: Peer) -> None:
         """Two connections with one peer: `loser` ends without a redial while `winner` lives."""
         archive = self._archives.get(loser.name)
         if archive is None:
             return
+        winner.marks[Mark.DUPLICATES] += 1
+        self._queue.discard(loser)  # it was silent, and to be probed
         self._release(loser, archive, State.COVERED)
         if loser.source == INBOUND:
-            archive.callers.pop(loser.address, None)
+            archive.callers.pop(loser, None)
         else:
             winner.covers.append(loser)
+            self._outage.forget(loser)
         winner.covers += loser.covers
         loser.covers = []
         winner.distrusted |= loser.distrusted
         loser.distrusted = winner.distrusted
 
-    def good_blocks(self, peer: Peer, count: int) -> None:
-        """It sent blocks that verify."""
+    def good_blocks(self, peer: Peer, count: int, size: int = 0) -> None:
+        """It sent blocks that verify; their bytes are counted, too."""
         peer.marks[Mark.GOOD_BLOCKS] += count
+        if size:
+            peer.marks[Mark.GOOD_BYTES] += size
+        for one in (peer, *peer.covers):
+            one.useful |= count > 0
+
+    def pulse(self, talking: Iterable[Peer], silent: Iterable[Peer], now: float) -> None:
+        """Tell who of those that are connected talks and who is silent, every second or so."""
+        for peer in silent:
+            self._outage.silent(peer.address.host, now)
+            if peer.source != INBOUND and peer.good(now):
+                self._outage.missing(peer)
+        self._at_once(self._outage.pulse(talking, now), now)
 
     # ---- ends
 
-    def dial_failed(self, peer: Peer, why: str, now: float) -> None:
-        """Nobody answered."""
+    def dial_failed(self, peer: Peer, why: str, now: float, *, refused: bool = False) -> None:
+        """Nobody answered, or, if `refused`, a host did where no peer is."""
         peer.marks[Mark.FAILED_DIALS] += 1
-        self.lost(peer, why, now)
+        if not refused:
+            peer.marks[Mark.TIMEOUTS] += 1
+        if peer.failures >= LONG_GONE:
+            self._queue.doubt(peer.address)
+        self._lost(peer, why, now, unheard=not refused)
 
-    def lost(self, peer: Peer, why: str | None, now: float) -> None:
-        """A dial or connection ended, and nobody is to blame."""
-        archive = self._archives.get(peer.name)
-        if archive is None or not peer.busy:
-            return
-        settled = peer.handshaken_at is not None and now - peer.handshaken_at >= SETTLED
-        for other in self._end(peer, archive, now):
-            if other is not peer:
-                self._queue.put(other, now + RETRY_DELAYS[0])
-        if settled:
-            peer.failures = peer.faults = 0
-        peer.last_error = why
-        if peer.source == INBOUND:
-            return
-        delays = MANUAL_RETRY_DELAYS if peer.source == MANUAL else RETRY_DELAYS
-        if peer.failures >= len(RETRY_DELAYS) and peer.source != MANUAL:
-            self._forget(peer, archive)
-            return
-        self._queue.put(peer, now + delays[min(peer.failures, len(delays) - 1)])
-        peer.failures += 1
+    def lost(self, peer: Peer, why: str | None, now: float, *, silent: bool = False) -> None:
+        """A connection ended, and nobody is to blame; `silent`: nothing came for some time."""
+        if silent and peer.busy:
+            peer.marks[Mark.TIMEOUTS] += 1
+            self._outage.silent(peer.address.host, now)
+        self._lost(peer, why, now, unheard=silent)
 
     def protocol_error(self, peer: Peer, reason: str, now: float) -> None:
         """It said what the protocol does not allow."""
@@ -245,34 +306,96 @@ class PeerTable:
 
     def is_self(self, peer: Peer, now: float) -> None:
         """The other end is this daemon: not dialled again, under any name."""
-        self._selves[peer.address] = now + SELF_BAN
-        if len(self._selves) > _MAX_SELVES:
-            del self._selves[next(iter(self._selves))]
-        self._banned(peer, "it is this daemon itself", now + SELF_BAN, now)
+        self._banned(peer, "it is this daemon itself", self.gate.met_self(peer.address, now), now)
+
+    # ---- the gate
+
+    def obey(self, rules: AddressRules, now: float) -> None:
+        """Other rules: candidates that they keep out are forgotten. Connections stay."""
+        self.gate.rules = rules
+        for name, archive in self._archives.items():
+            for peer in [one for one in archive.known.values() if one.idle]:
+                refusal = rules.refusal(peer.address.host)
+                if peer.source == MANUAL and (refusal is not None or peer.state is State.GONE):
+                    self.add(name, peer.address, now)
+                elif refusal is not None:
+                    self._forget(peer, archive)
+
+    def own_address(self, host: str | None, port: int | None) -> None:
+        """Where others see this daemon, as far as it is known: it is no candidate."""
+        address = self.gate.seen_at(host, port)
+        for archive in self._archives.values():
+            peer = archive.known.get(address) if address is not None else None
+            if peer is not None and peer.source != MANUAL and peer.idle:
+                self._forget(peer, archive)
 
     # ---- inside
 
-    def _welcome(self, address: Address, told_by: Address, now: float) -> bool:
-        if self._selves.get(address, now) > now:
+    def _found_again(self, peer: Peer, source: str, now: float) -> bool:
+        peer.named_by(source)
+        peer.last_seen = now
+        if peer.state is not State.WAITING or not retries.hasten(peer, now):
             return False
-        return addresses.dialable(address, told_by, self._limits.allow_networks)
+        self._queue.put(peer, now)
+        return True
 
     def _forget(self, peer: Peer, archive: ArchivePeers) -> None:
         self._queue.discard(peer)
+        self._outage.forget(peer)
         archive.forget(peer)
+
+    def _at_once(self, peers: Iterable[Peer], now: float) -> None:
+        """The network is back: dial who is waited for, before all others if blocks are missing."""
+        for peer in peers:
+            archive = self._archives.get(peer.name)
+            if archive is None or peer.state is not State.WAITING:
+                continue
+            if peer.marks[Mark.HANDSHAKES]:
+                peer.failures = 0
+            peer.urgent = archive.hungry
+            self._queue.put(peer, now)
 
     def _connect(self, peer: Peer, connection: Hashable, kind: str, now: float) -> None:
         peer.connection = connection
         peer.kind = kind
         peer.connected_at = now
-        self._move(peer, State.CONNECTED, self._archives[peer.name])
+        self._queue.discard(peer)
+        self._places.move(peer, State.CONNECTED, self._archives[peer.name])
+
+    def _lost(self, peer: Peer, why: str | None, now: float, *, unheard: bool) -> None:
+        archive = self._archives.get(peer.name)
+        if archive is None or not peer.busy:
+            return
+        settled = peer.handshaken_at is not None and now - peer.handshaken_at >= SETTLED
+        again = self._end(peer, archive, now)
+        peer.last_error = why
+        for one in again:
+            if settled:
+                one.failures = one.faults = 0
+            self._retry(one, archive, now, unheard=unheard)
+
+    def _retry(self, peer: Peer, archive: ArchivePeers, now: float, *, unheard: bool) -> None:
+        refusal, pause = self.gate.refusal(peer.address.host), retries.after_failure(peer, now)
+        if refusal is not None and peer.source == MANUAL:
+            peer.state, peer.last_error = State.GONE, refusal
+            return
+        if refusal is not None or pause is None:
+            self._forget(peer, archive)
+            return
+        if not unheard:
+            self._outage.forget(peer)
+        elif peer.good(now):
+            self._outage.missing(peer)
+        if peer.source == MANUAL or not self._outage.holds(peer, now):
+            self._queue.put(peer, now + pause)
+        peer.failures += 1
 
     def _fault(self, peer: Peer, reason: str, now: float) -> None:
         archive = self._archives.get(peer.name)
         if archive is None or not peer.busy:
             return
         for one in self._end(peer, archive, now, reason):
-            self._queue.put(one, now + FAULT_DELAYS[min(one.faults, len(FAULT_DELAYS) - 1)])
+            self._queue.put(one, now + retries.after_fault(one))
             one.faults += 1
 
     def _banned(self, peer: Peer, reason: str, until: float, now: float) -> None:
@@ -282,6 +405,8 @@ class PeerTable:
         twins = [one for one in archive.twins(peer) if not one.busy]
         for one in {*twins, *self._end(peer, archive, now, reason)}:
             one.state = State.BANNED
+            one.last_success = None
+            self._outage.forget(one)
             self._queue.put(one, until)
 
     def _end(
@@ -293,12 +418,14 @@ class PeerTable:
             The addresses of this peer that can be dialled; they are waiting, but not queued yet.
         """
         again, peer.covers = peer.covers, []
-        self._release(peer, archive, State.WAITING)
         if peer.source == INBOUND:
-            peer.state = State.GONE
-            archive.callers.pop(peer.address, None)
+            archive.callers.pop(peer, None)
         else:
             again.append(peer)
+        if peer.handshaken_at is not None and dropped is None:
+            for one in again:
+                archive.praise(one, now)
+        self._release(peer, archive, State.GONE if peer.source == INBOUND else State.WAITING)
         if dropped is not None:
             for one in (peer, *again):
                 one.dropped = one.last_error = dropped[:_MAX_REASON]
@@ -313,14 +440,11 @@ class PeerTable:
         return again
 
     def _release(self, peer: Peer, archive: ArchivePeers, state: State) -> None:
-        self._move(peer, state, archive)
-        peer.connection = peer.kind = peer.initiator = None
-        peer.connected_at = peer.handshaken_at = None
+        self._places.move(peer, state, archive)
+        self._end_talk(peer, archive)
+        peer.connection = peer.kind = peer.initiator = peer.connected_at = None
 
-    def _move(self, peer: Peer, state: State, archive: ArchivePeers) -> None:
-        """The only place where places are taken and given back."""
-        old, peer.state = peer.state, state
-        self._dialling += (state is State.CONNECTING) - (old is State.CONNECTING)
-        taken = peer.busy - (old in (State.CONNECTING, State.CONNECTED))
-        archive.busy += taken
-        self._busy += taken
+    def _end_talk(self, peer: Peer, archive: ArchivePeers) -> None:
+        archive.talking -= peer.handshaken_at is not None
+        self._changed.add(peer.name)
+        peer.handshaken_at = None

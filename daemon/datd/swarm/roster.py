@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from datd.errors import DatdError
-from datd.swarm.limits import SwarmLimits
+from datd.swarm.addresses import neighbourhood
+from datd.swarm.hearing import HeardStream
+from datd.swarm.limits import SILENT, SwarmLimits
 from datd.swarm.peer import Peer
 from datd.swarm.peers import PeerTable
 from datd.swarm.rates import Window
@@ -31,6 +33,7 @@ class Connection:
     Attributes:
         stream: The bytes. The swarm closes it when the talk is over.
         address: Where the other side is.
+        host: What its limits and counts go by, see `neighbourhood`.
         initiator: Whether we dialled.
         discovery_key: 32 bytes naming the archive; for callers None until `identify`.
         peer: The table's record; None until the archive is known.
@@ -44,8 +47,9 @@ class Connection:
         clock: Callable[[], float],
         peer: Peer | None = None,
     ) -> None:
-        self.stream = stream
+        self.stream = HeardStream(stream, clock)
         self.address: Address = peer.address if peer is not None else stream.remote
+        self.host = neighbourhood(self.address.host)
         self.initiator = peer is not None
         self.discovery_key = peer.name if peer is not None else None
         self.peer = peer
@@ -71,9 +75,13 @@ class Connection:
         """
         self._roster.handshaken(self, remote_id, self._clock())
 
-    def delivered(self, blocks: int) -> None:
-        """The peer sent so many blocks that verify."""
-        self._roster.delivered(self, blocks)
+    def delivered(self, blocks: int, size: int = 0) -> None:
+        """The peer sent so many blocks, and bytes in them, that verify."""
+        self._roster.delivered(self, blocks, size)
+
+    def silent(self, now: float) -> bool:
+        """Whether nothing came for so long that the peer may be gone."""
+        return self.stream.silence(now) >= SILENT
 
     def distrust(self, feed: bytes, index: int) -> None:
         """Remember that this peer sent a block wrong; outlives the connection.
@@ -84,10 +92,6 @@ class Connection:
         """
         if self.peer is not None and len(self.peer.distrusted) < MAX_DISTRUSTED:
             self.peer.distrusted.add((feed, index))
-
-    def distrusts(self, feed: bytes, index: int) -> bool:
-        """Whether this peer once sent that block wrong, on this connection or one before."""
-        return self.peer is not None and (feed, index) in self.peer.distrusted
 
 
 class Roster:
@@ -114,6 +118,9 @@ class Roster:
 
     def may_call(self, host: str, now: float) -> bool:
         """Whether a call from a host is taken at all (L-18, T-3, T-4)."""
+        if self._table.gate.refusal(host) is not None:
+            return False
+        host = neighbourhood(host)
         if self._unknown.exhausted(host, now) or not self._call_rate.count(host, now):
             return False
         return self._unnamed[host] < self._limits.callers_per_address
@@ -124,7 +131,7 @@ class Roster:
         if connection.initiator:
             return
         self._greeting[connection] = None
-        self._unnamed[connection.address.host] += 1
+        self._unnamed[connection.host] += 1
         if len(self._greeting) > self._limits.handshakes:
             oldest = next(iter(self._greeting))
             self.forget(oldest)
@@ -134,23 +141,23 @@ class Roster:
         """See `Connection.identify`."""
         if connection.discovery_key is not None or connection not in self._all:
             raise Refused("the connection is over, or about another archive")
-        host = connection.address.host
         if not self._table.joined(name):
             raise Refused("the archive is not shared at the moment")
         if self._table.banned(name, connection.address, b"", now):
-            raise Refused(f"{host} is banned from this archive")
-        if self._table.full(name) or self._calls[host, name] >= self._limits.calls_per_archive:
+            raise Refused(f"{connection.address.host} is banned from this archive")
+        calls = self._calls[connection.host, name]
+        if self._table.full(name) or calls >= self._limits.calls_per_archive:
             raise Refused("there are enough connections about this archive")
         connection.discovery_key = name
         connection.peer = self._table.called(
             name, connection.address, connection, connection.stream.kind, now
         )
-        self._calls[host, name] += 1
-        _less(self._unnamed, host)
+        self._calls[connection.host, name] += 1
+        _less(self._unnamed, connection.host)
 
     def unknown(self, connection: Connection, now: float) -> None:
         """The caller asked for what is not hosted here (T-4)."""
-        self._unknown.count(connection.address.host, now)
+        self._unknown.count(connection.host, now)
 
     def handshaken(self, connection: Connection, remote_id: bytes, now: float) -> None:
         """See `Connection.handshaken`."""
@@ -166,12 +173,37 @@ class Roster:
             raise Refused(f"{peer.address.host} is banned from this archive")
         self._table.handshaken(peer, remote_id, now)
         if remote_id:  # without an id, peers cannot be told apart
-            self._settle(connection, peer, remote_id)
+            self._settle(connection, peer, remote_id, now)
 
-    def delivered(self, connection: Connection, blocks: int) -> None:
+    def delivered(self, connection: Connection, blocks: int, size: int) -> None:
         """See `Connection.delivered`."""
         if connection.peer is not None:
-            self._table.good_blocks(connection.peer, blocks)
+            self._table.good_blocks(connection.peer, blocks, size)
+
+    def pulse(self, now: float) -> int:
+        """Look who talks and who is silent, every second or so; gives how many talk."""
+        talking, silent = list[Peer](), list[Peer]()
+        for connection in self._all:
+            if connection.peer is not None:
+                (silent if connection.silent(now) else talking).append(connection.peer)
+        self._table.pulse(talking, silent, now)
+        return len(talking)
+
+    def supplant(self, old: Connection, now: float) -> bool:
+        """A new dial to a silent peer was answered: whether it takes the old connection's place.
+
+        If it does, the old one is cut off; nothing that it does from then on concerns the peer.
+        """
+        if old not in self._all or not old.silent(now):
+            return False
+        self.forget(old)
+        old.peer = None
+        old.cut()
+        return True
+
+    def refused(self) -> list[Connection]:
+        """Connections that the rules about addresses do not allow any more."""
+        return [one for one in self._all if self._table.gate.refusal(one.address.host) is not None]
 
     def forget(self, connection: Connection) -> None:
         """A connection is over. Doing it twice does no harm."""
@@ -181,21 +213,25 @@ class Roster:
         self._greeting.pop(connection, None)
         peer = connection.peer
         if not connection.initiator:
-            host = connection.address.host
             if peer is None:
-                _less(self._unnamed, host)
+                _less(self._unnamed, connection.host)
             else:
-                _less(self._calls, (host, peer.name))
+                _less(self._calls, (connection.host, peer.name))
         if peer is not None and self._by_id.get((peer.name, peer.remote_id)) is connection:
             del self._by_id[peer.name, peer.remote_id]
 
-    def _settle(self, new: Connection, peer: Peer, remote_id: bytes) -> None:
-        """Keep one connection for each peer and archive."""
+    def _settle(self, new: Connection, peer: Peer, remote_id: bytes, now: float) -> None:
+        """Keep one connection for each peer and archive.
+
+        An old one on which nothing comes any more has lost, whatever the rule says: the peer was
+        cut off and comes back. It sees the same silence, or has closed that connection already, so
+        the two ends still agree; and the original gives a connection up after the same time.
+        """
         key = (peer.name, remote_id)
         old = self._by_id.get(key)
         if old is None or old.peer is None:
             self._by_id[key] = new
-        elif self._loses(new, old, remote_id, peer.name):
+        elif not old.silent(now) and self._loses(new, old, remote_id, peer.name):
             self._table.superseded(peer, old.peer)
             raise Refused("the peer is connected already")
         else:
@@ -205,9 +241,9 @@ class Roster:
             old.cut()
 
     def _loses(self, new: Connection, old: Connection, remote_id: bytes, name: bytes) -> bool:
-        # The same rule as in discovery-swarm, word for word: if the two ends disagreed, both
-        # connections would be closed. TCP wins over uTP; else the one stays that was dialled by the
-        # peer with the smaller id. Ids compare as text with the archive's name behind.
+        # The same rule as in discovery-swarm (discovery.md section 10): if the two ends disagreed,
+        # both connections would be closed. TCP wins over uTP; else the one stays that was dialled
+        # by the peer with the smaller id. Ids compare as text with the archive's name behind.
         if old.stream.kind == "utp" and new.stream.kind == "tcp":
             return False
         if old.stream.kind == "tcp" and new.stream.kind == "utp":

@@ -1,78 +1,78 @@
-"""When to look up which name again: one clock for all names, whatever their number. Pure."""
+"""When to look up which name on which network again: one schedule for all names. Pure.
 
-import heapq
-from collections.abc import Callable
+Each network has its own rounds (`rounds`); here is what a name asks of all of them. Names that are
+removed, because an archive is paused or gone, never come up again.
+"""
 
-# The reference asks every 60 s and up to 10 s more (discovery.md section 7).
-INTERVAL = 60.0
-SPREAD = 10.0
-# Steps into which the spread is cut.
-_STEPS = 1000
+from collections.abc import Callable, Sequence
+
+from datd.swarm.rounds import Need, Pace, Rounds
 
 
-class LookupSchedule:
-    """Names in the order in which they are due.
+class Schedule:
+    """Names on networks, and whose round comes next.
 
-    A fresh name is due at once and goes before all others, the latest first: somebody waits for it,
-    while ten thousand names that were joined at the start can wait a while longer. When more names
-    are due than may be looked up, the one that waited longest comes first: all rounds grow alike.
+    There is no task or timer for a name: the owner asks `due` when `next_time` says so.
     """
 
-    def __init__(self, *, choose: Callable[[int], int]) -> None:
-        """An empty schedule.
+    def __init__(self, paces: Sequence[Pace], choose: Callable[[int], int]) -> None:
+        """No names yet.
 
         Args:
+            paces: What each network bears; their names are those of the networks.
             choose: Gives a random number from 0 to below its argument.
         """
-        self._choose = choose
-        self._fresh: list[bytes] = []
-        self._rounds: list[tuple[float, int, bytes]] = []
-        self._tickets: dict[bytes, int] = {}
-        self._ticket = 0
+        self._rounds = {pace.name: Rounds(pace, choose) for pace in paces}
+        self._needs: dict[bytes, Need] = {}
 
     def __len__(self) -> int:
-        return len(self._tickets)
+        """How many names there are."""
+        return len(self._needs)
 
-    def add(self, name: bytes) -> None:
-        """Take a name in, due at once; one that is there becomes due at once."""
-        self._tickets[name] = 0
-        self._fresh.append(name)
+    def add(self, name: bytes, networks: frozenset[str] | None, at_once: bool) -> None:
+        """Take a name in, or change its networks.
+
+        Args:
+            name: Until more is said, complete and without peers.
+            networks: On which it is looked up; None for all. Unknown ones are no error.
+            at_once: Somebody waits for it: its round comes before all others, the latest name
+                first. Else its first round is spread out with those of all others.
+        """
+        need = self._needs.setdefault(name, Need.SOME)
+        for network, rounds in self._rounds.items():
+            if networks is None or network in networks:
+                rounds.add(name, need, at_once)
+            else:
+                rounds.remove(name)
 
     def remove(self, name: bytes) -> None:
-        """Forget a name."""
-        self._tickets.pop(name, None)
-        # What is left of it in the lists is skipped when its time comes, or swept out here.
-        if len(self._rounds) + len(self._fresh) > 2 * len(self._tickets) + 64:
-            self._sweep()
+        """Forget a name: no round follows. A name that is not here is no error."""
+        self._needs.pop(name, None)
+        for rounds in self._rounds.values():
+            rounds.remove(name)
 
-    def due(self, now: float, budget: int) -> list[bytes]:
-        """Up to `budget` names to look up now; each is scheduled for its next round."""
-        names: list[bytes] = []
-        while self._fresh and len(names) < budget:
-            name = self._fresh.pop()
-            if self._tickets.get(name) == 0:
-                self._plan(name, now)
-                names.append(name)
-        while self._rounds and len(names) < budget and self._rounds[0][0] <= now:
-            _, ticket, name = heapq.heappop(self._rounds)
-            if self._tickets.get(name) == ticket:
-                self._plan(name, now)
-                names.append(name)
-        return names
+    def set_need(self, name: bytes, hungry: bool, peers: int) -> None:
+        """Note what a name lacks; that brings its rounds forward, as long as it helps.
 
-    def next_time(self) -> float | None:
-        """When the next name is due; long ago if one is waiting, None if there is none."""
-        if self._fresh:
-            return float("-inf")
-        return self._rounds[0][0] if self._rounds else None
+        Args:
+            name: Nothing happens if it is not here.
+            hungry: Whether blocks are missing.
+            peers: How many peers there are to get them from, or to be served.
+        """
+        need = Need(hungry + (peers == 0))
+        if self._needs.get(name, need) is need:
+            return
+        self._needs[name] = need
+        for rounds in self._rounds.values():
+            rounds.set_need(name, need)
 
-    def _plan(self, name: bytes, now: float) -> None:
-        self._ticket += 1
-        self._tickets[name] = self._ticket
-        later = INTERVAL + SPREAD * self._choose(_STEPS) / _STEPS
-        heapq.heappush(self._rounds, (now + later, self._ticket, name))
+    def due(self, now: float) -> list[tuple[str, bytes]]:
+        """The rounds of now, as network and name. Each is counted, and takes from its budget."""
+        return [
+            (network, name) for network, rounds in self._rounds.items() for name in rounds.due(now)
+        ]
 
-    def _sweep(self) -> None:
-        self._fresh = [name for name in self._fresh if self._tickets.get(name) == 0]
-        self._rounds = [entry for entry in self._rounds if self._tickets.get(entry[2]) == entry[1]]
-        heapq.heapify(self._rounds)
+    def next_time(self, now: float) -> float | None:
+        """When `due` has something, if nothing changes: `now` if at once, None if never."""
+        times = [rounds.next_time(now) for rounds in self._rounds.values()]
+        return min((time for time in times if time is not None), default=None)

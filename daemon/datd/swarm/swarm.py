@@ -1,43 +1,40 @@
 """The swarm at work: it looks names up, dials, takes calls, starts talks and judges how they end.
 
 It knows archives by their discovery keys only. What is decided lies in the pure parts (`PeerTable`,
-`Roster`, `LookupSchedule`); here are the tasks: one clock, and one for each dial or connection.
+`Roster`, `Schedule`, `Judge`); here are the tasks: one clock, and one for each dial or connection.
 """
 
 import asyncio
+import errno
 import logging
-import os
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
 from datd.discovery.base import DiscoveryNetwork
-from datd.discovery.budget import Budget
-from datd.errors import (
-    ForkError,
-    IntegrityError,
-    ProtocolError,
-    StorageError,
-    Timeout,
-    UnknownArchive,
-)
-from datd.swarm.limits import CLOSE_TIMEOUT, DIAL_TIMEOUT, SwarmLimits
-from datd.swarm.peer import Peer, PeerView
+from datd.swarm.judgement import Judge, why
+from datd.swarm.limits import CLOSE_TIMEOUT, SwarmLimits
+from datd.swarm.peer import KnownPeer, Peer, PeerView, State
 from datd.swarm.peers import PeerTable
-from datd.swarm.rates import Window
-from datd.swarm.roster import Connection, Refused, Roster
-from datd.swarm.schedule import LookupSchedule
+from datd.swarm.race import race
+from datd.swarm.roster import Connection, Roster
+from datd.swarm.rounds import Pace
+from datd.swarm.rules import AddressRules
+from datd.swarm.schedule import Schedule
 from datd.transport.base import Stream, Transport
 from datd.types import Address
+from datd.udp.socket import UdpSocket
 
 _log = logging.getLogger(__name__)
 
 Serve = Callable[[Connection], Awaitable[None]]
 
-# L-28: log lines about one host in a minute.
-_LINES_PER_MINUTE = 10
-# When several things went wrong in one talk, the first of these that is among them decides.
-_GRAVITY = (IntegrityError, ProtocolError, StorageError, Refused, UnknownArchive, OSError, Timeout)
+# While there are connections, somebody looks this often who fell silent.
+_PULSE = 1.0
+# What the ends of uTP streams still have to say leaves within this time.
+_FAREWELL = 0.1
+# Pairs of a TCP and a UDP port that are tried when the preferred number is taken in either.
+_PAIR_ATTEMPTS = 8
 
 
 class Swarm:
@@ -56,6 +53,8 @@ class Swarm:
         clock: Callable[[], float],
         choose: Callable[[int], int],
         limits: SwarmLimits | None = None,
+        rules: AddressRules | None = None,
+        udp: UdpSocket | None = None,
     ) -> None:
         """Nothing happens before `start`.
 
@@ -67,24 +66,32 @@ class Swarm:
             clock: Monotonic seconds, running like those of the event loop.
             choose: Gives a random number from 0 to below its argument.
             limits: Other limits than the usual ones.
+            rules: Whom to keep apart from.
+            udp: The socket that transports and networks share. It is bound to the number of the
+                TCP port here, and closed last.
         """
         limits = limits or SwarmLimits()
         self._transports = transports
-        self._networks = networks
+        self._networks = {network.name: network for network in networks}
+        self._udp = udp
         self._serve = serve
         self._clock = clock
-        self._table = PeerTable(choose=choose, limits=limits)
+        self._table = PeerTable(choose=choose, limits=limits, rules=rules)
         self._roster = Roster(self._table, peer_id, limits)
-        self._schedule = LookupSchedule(choose=choose)
-        rate = min((network.lookups_per_second for network in networks), default=0.0)
-        self._lookups = Budget(rate, rate)
-        self._lines = Window(_LINES_PER_MINUTE, 60.0)
+        self._judge = Judge(self._table, self._roster)
+        paces = [Pace(one.name, one.interval, one.lookups_per_second) for one in networks]
+        self._schedule = Schedule(paces, choose)
+        self._joined: dict[bytes, frozenset[str] | None] = {}
+        self._hungry: set[bytes] = set()
+        self._pulse_at = float("-inf")
+        self._talking = 0
         self._wake = asyncio.Event()
         self._stack = AsyncExitStack()
         self._open = False
         self._running: set[asyncio.Task[None]] = set()
+        self._time: asyncio.Task[None] | None = None
         self._talks: dict[Connection, asyncio.Task[None]] = {}
-        self._dials: dict[Peer, asyncio.Task[None]] = {}
+        self._dials: dict[asyncio.Task[None], Peer] = {}
 
     # ---- life
 
@@ -93,7 +100,7 @@ class Swarm:
 
         Args:
             host: Numeric address to listen on; `0.0.0.0` and `::` mean all.
-            port: The preferred port; if it is taken, any free one.
+            port: The preferred port; if it is taken, any one that is free for TCP and UDP alike.
 
         Returns:
             The port that was taken; it is the one that is announced.
@@ -104,54 +111,117 @@ class Swarm:
         self._tasks = await self._stack.enter_async_context(asyncio.TaskGroup())
         self._open = True
         try:
-            for transport in self._transports:
-                port = await transport.listen(host, port, self._called)
-            for network in self._networks:
+            port = await self._listen(host, port)
+            for network in self._networks.values():
                 await network.start(partial(self._found, network.name), port)
         except BaseException:
             await self.close()
             raise
-        self._start(self._keep_time())
+        self._time = self._start(self._keep_time())
         return port
 
     async def close(self) -> None:
         """End everything; connections are closed in order, or cut off after a moment."""
         self._open = False
-        for network in self._networks:
-            await network.close()
-        for transport in self._transports:
-            await transport.close()
-        await self._cancel(list(self._running))
+        # The clock goes first: nothing else begins dials or rounds, which nobody would end.
+        if self._time is not None:
+            await self._cancel([self._time])
+        ends = [transport.close() for transport in self._transports]
+        ends += [network.close() for network in self._networks.values()]
+        ends.append(self._cancel(list(self._running)))
+        for error in await asyncio.gather(*ends, return_exceptions=True):
+            if isinstance(error, Exception):
+                _log.error("something did not end well", exc_info=error)
         await self._stack.aclose()
+        if self._udp is not None:
+            await asyncio.sleep(_FAREWELL if self._udp.port else 0)
+            self._udp.close()
+
+    async def _listen(self, host: str, port: int) -> int:
+        """Listen on one number with all transports (transports.md section 2)."""
+        on_tcp = [one for one in self._transports if one.kind == "tcp"]
+        others = [one for one in self._transports if one.kind != "tcp"]
+        for wanted in [port] + [0] * _PAIR_ATTEMPTS:
+            taken = wanted
+            for transport in on_tcp:
+                taken = await transport.listen(host, taken, self._called)
+            if self._udp is not None:
+                try:
+                    taken = await self._udp.listen(host, taken, exact=bool(on_tcp))
+                except OSError as error:
+                    if error.errno != errno.EADDRINUSE or not on_tcp:
+                        raise
+                    for transport in on_tcp:
+                        await transport.close()
+                    continue
+            for transport in others:
+                taken = await transport.listen(host, taken, self._called)
+            return taken
+        raise OSError(errno.EADDRINUSE, f"no port of {host} is free for both TCP and UDP")
 
     # ---- archives and peers
 
-    def join(self, discovery_key: bytes, *, announce: bool = True) -> None:
-        """Look for peers of an archive and, with `announce`, be found."""
-        self._table.join(discovery_key)
-        for network in self._networks:
-            network.join(discovery_key, announce)
-        if self._networks:
-            self._schedule.add(discovery_key)
+    def join(
+        self,
+        discovery_key: bytes,
+        *,
+        announce: bool = True,
+        networks: frozenset[str] | None = None,
+        at_once: bool = True,
+        known: Sequence[KnownPeer] = (),
+    ) -> None:
+        """Look for peers of an archive and, with `announce`, be found. Joining again changes that.
+
+        Args:
+            discovery_key: 32 bytes.
+            announce: Whether to be found.
+            networks: Names of those to use; None for all there are.
+            at_once: Whether somebody waits for it; else its first rounds are spread out.
+            known: Peers that were good in an earlier life, as `known_good` gave them.
+        """
+        self._table.join(discovery_key, known, self._clock(), urgent=at_once)
+        for name, network in self._networks.items():
+            if networks is None or name in networks:
+                network.join(discovery_key, announce)
+            elif discovery_key in self._joined:
+                network.leave(discovery_key)
+        self._joined[discovery_key] = networks
+        self._schedule.add(discovery_key, networks, at_once)
+        self._note_need(discovery_key)
         self._wake.set()
 
     async def leave(self, discovery_key: bytes) -> None:
         """Forget an archive and its peers. When it returns, the talks about it are over."""
-        for network in self._networks:
-            network.leave(discovery_key)
+        networks = self._joined.pop(discovery_key, frozenset())
+        for name, network in self._networks.items():
+            if networks is None or name in networks:
+                network.leave(discovery_key)
         self._schedule.remove(discovery_key)
+        self._hungry.discard(discovery_key)
         self._table.leave(discovery_key)
-        tasks = [task for peer, task in self._dials.items() if peer.name == discovery_key]
+        tasks = [task for task, peer in self._dials.items() if peer.name == discovery_key]
         for connection in self._roster.about(discovery_key):
             self._roster.forget(connection)
             tasks.append(self._talks[connection])
         await self._cancel(tasks)
         self._wake.set()
 
+    def hungry(self, discovery_key: bytes, hungry: bool) -> None:
+        """Whether an archive misses blocks: then it is looked up, and its peers dialled, sooner."""
+        if hungry == (discovery_key in self._hungry):
+            return
+        if hungry:
+            self._hungry.add(discovery_key)
+        else:
+            self._hungry.discard(discovery_key)
+        self._note_need(discovery_key)
+        self._wake.set()
+
     def add_peer(self, discovery_key: bytes, address: Address) -> None:
         """Dial an address for a joined archive now, and again whenever it is lost.
 
-        An address at which nobody can listen is not dialled; `peers` shows it with the reason.
+        An address at which nobody can listen, or that the rules keep out, is not dialled; `peers`
+        shows it with the reason.
         """
         self._table.add(discovery_key, address, self._clock())
         self._wake.set()
@@ -159,6 +229,24 @@ class Swarm:
     def peers(self, discovery_key: bytes) -> list[PeerView]:
         """The known peers of an archive, those that were dropped included; none if not joined."""
         return self._table.views(discovery_key, self._clock())
+
+    def known_good(self, discovery_key: bytes) -> list[KnownPeer]:
+        """Peers of a joined archive that were good, best first, to be kept over a restart."""
+        return self._table.known_good(discovery_key)
+
+    def public_address(self, host: str | None, port: int | None) -> None:
+        """Where others see this daemon, as far as it is known: it is not dialled."""
+        self._table.own_address(host, port)
+
+    def obey(self, rules: AddressRules) -> None:
+        """Keep apart from others than before; connections that are not allowed now are cut off."""
+        self._table.obey(rules, self._clock())
+        for connection in self._roster.refused():
+            connection.cut()
+        for task, peer in self._dials.items():
+            if rules.refusal(peer.address.host) is not None:
+                task.cancel()
+        self._wake.set()
 
     @property
     def connected(self) -> int:
@@ -171,19 +259,23 @@ class Swarm:
         while True:
             self._wake.clear()
             now = self._clock()
+            if now >= self._pulse_at:
+                self._pulse_at = now + _PULSE
+                self._talking = self._roster.pulse(now)
             while (peer := self._table.next_dial(now)) is not None:
-                self._dials[peer] = self._start(self._dial(peer), partial(self._dial_ended, peer))
-            for name in self._schedule.due(now, self._lookups.available(now)):
-                self._lookups.take(now)
-                for network in self._networks:
-                    network.lookup(name)
+                task = self._start(self._dial(peer))
+                self._dials[task] = peer
+                task.add_done_callback(self._dial_ended)
+            for name in self._table.take_changed():
+                self._note_need(name)
+            for network, name in self._schedule.due(now):
+                self._networks[network].lookup(name)
             await self._sleep(now)
 
     async def _sleep(self, now: float) -> None:
-        times = [self._table.next_time(now)]
-        lookup = self._schedule.next_time()
-        if lookup is not None:
-            times.append(max(lookup, self._lookups.ready_at(now)))
+        times = [self._table.next_time(now), self._schedule.next_time(now)]
+        if self._talking or len(self._roster):
+            times.append(self._pulse_at)
         deadline = min((time for time in times if time is not None), default=None)
         try:
             async with asyncio.timeout(None if deadline is None else max(0.0, deadline - now)):
@@ -195,31 +287,45 @@ class Swarm:
         if self._table.found(name, address, source, told_by, self._clock()):
             self._wake.set()
 
+    def _note_need(self, name: bytes) -> None:
+        hungry = name in self._hungry
+        self._table.hungry(name, hungry)
+        self._schedule.set_need(name, hungry, self._table.talking(name))
+
     # ---- connections
 
     async def _dial(self, peer: Peer) -> None:
+        old = peer.connection  # a silent one, if there is any
         try:
-            stream = await self._reach(peer.address)
-        except OSError as error:
-            self._table.dial_failed(peer, _why(error), self._clock())
+            stream = await race(self._transports, peer.address, report=partial(_note, peer))
+        except Exception as error:
+            if old is None:
+                self._judge.dial(peer, error, self._clock())
             return
+        finally:
+            peer.probed_at = None
+            if old is not None:
+                # Whatever became of the peer meanwhile, it is not this dial that it waits for.
+                self._dials.pop(_this_task(), None)
+        if isinstance(old, Connection) and not self._may_replace(peer, old):
+            stream.abort()
+            return
+        now = self._clock()
         connection = Connection(stream, roster=self._roster, clock=self._clock, peer=peer)
-        self._table.connected(peer, connection, stream.kind, self._clock())
-        self._begin(connection, self._dials[peer])
+        self._table.connected(peer, connection, stream.kind, now)
+        # From here on the connection stands for the dial.
+        self._dials.pop(_this_task(), None)
+        self._begin(connection, _this_task())
         try:
             await self._talk(connection)
         finally:
             self._ended(connection)
 
-    async def _reach(self, address: Address) -> Stream:
-        error: OSError = OSError("there is no transport")
-        for transport in self._transports:
-            try:
-                async with asyncio.timeout(DIAL_TIMEOUT):
-                    return await transport.dial(address)
-            except OSError as failed:
-                error = failed
-        raise error
+    def _may_replace(self, peer: Peer, old: Connection) -> bool:
+        """A peer that was silent answers a new dial; what became of the old connection?"""
+        if peer.connection is old:
+            return self._roster.supplant(old, self._clock())
+        return peer.state is State.WAITING
 
     def _called(self, stream: Stream) -> None:
         if not self._open or not self._roster.may_call(stream.remote.host, self._clock()):
@@ -234,12 +340,13 @@ class Swarm:
         self._talks[connection] = task
         connection.cut = task.cancel
         self._roster.enter(connection)
+        self._wake.set()
 
     async def _talk(self, connection: Connection) -> None:
         try:
             await self._serve(connection)
         except Exception as error:
-            self._judge(connection, _gravest(error))
+            self._judge.talk(connection, error, self._clock())
 
     def _ended(self, connection: Connection) -> None:
         connection.stream.close()
@@ -248,51 +355,10 @@ class Swarm:
         if connection.peer is not None:
             self._table.lost(connection.peer, None, self._clock())
 
-    def _dial_ended(self, peer: Peer) -> None:
-        del self._dials[peer]
-        self._table.lost(peer, None, self._clock())
-
-    # ---- judgement
-
-    def _judge(self, connection: Connection, error: Exception) -> None:
-        """The one place where a peer is blamed for anything, or is not."""
-        peer, now = connection.peer, self._clock()
-        match error:
-            case UnknownArchive():
-                if not connection.initiator:
-                    self._roster.unknown(connection, now)
-            case Refused():
-                pass
-            case OSError() | Timeout() | StorageError():
-                if peer is not None:
-                    self._table.lost(peer, _why(error), now)
-            case IntegrityError():
-                self._say(connection, _reason(error), now)
-                if peer is not None:
-                    self._blame(peer, error, now)
-            case ProtocolError():
-                self._say(connection, _reason(error), now)
-                if peer is not None:
-                    self._table.protocol_error(peer, _reason(error), now)
-            case _:
-                if self._lines.count(connection.address.host, now):
-                    _log.error("talking with %s failed", connection.address, exc_info=error)
-                if peer is not None:
-                    self._table.lost(peer, "a fault of this daemon; see its log", now)
-
-    def _blame(self, peer: Peer, error: IntegrityError, now: float) -> None:
-        self._table.good_blocks(peer, len(error.stored))
-        if error.signature:
-            self._table.bad_signature(peer, _reason(error), now)
-        elif isinstance(error, ForkError):
-            # The signature is the author's: this peer passes on what it got.
-            self._table.protocol_error(peer, _reason(error), now)
-        else:
-            self._table.bad_block(peer, error.index, _reason(error), now)
-
-    def _say(self, connection: Connection, reason: str, now: float) -> None:
-        if self._lines.count(connection.address.host, now):
-            _log.info("dropped %s: %s", connection.address, reason)
+    def _dial_ended(self, task: asyncio.Task[None]) -> None:
+        peer = self._dials.pop(task, None)
+        if peer is not None and peer.state is State.CONNECTING:
+            self._table.lost(peer, None, self._clock())
 
     # ---- tasks
 
@@ -324,39 +390,12 @@ class Swarm:
                 task.cancel()
 
 
-def _gravest(error: Exception) -> Exception:
-    """What decides the verdict, out of all that went wrong at once. Bugs come before anything."""
-    found = list(_leaves(error))
-    known = [one for kind in _GRAVITY for one in found if isinstance(one, kind)]
-    bugs = [one for one in found if not isinstance(one, _GRAVITY)]
-    return (bugs + known)[0]
+def _this_task() -> asyncio.Task[None]:
+    task = asyncio.current_task()
+    if task is None:
+        raise AssertionError("not within a task")
+    return task
 
 
-def _leaves(error: BaseException) -> Iterator[Exception]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    elif isinstance(error, Exception):
-        yield error
-
-
-def _reason(error: IntegrityError | ProtocolError) -> str:
-    match error:
-        case ForkError():
-            return f"another history of the archive, {error.length} blocks long"
-        case IntegrityError(signature=True):
-            return "bad signature"
-        case IntegrityError(index=index) if index >= 0:
-            return f"bad block {index}"
-        case _:
-            return str(error)
-
-
-def _why(error: Exception) -> str:
-    match error:
-        case TimeoutError():
-            return "no answer in time"
-        case OSError(errno=int() as number):
-            return os.strerror(number)
-        case _:
-            return str(error) or type(error).__name__
+def _note(peer: Peer, kind: str, error: OSError | None) -> None:
+    peer.tried[kind] = "connected" if error is None else why(error)

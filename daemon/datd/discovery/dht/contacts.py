@@ -15,8 +15,7 @@ from datd.types import Address
 ID_SIZE = 20
 IPV4, IPV6 = 4, 6
 FAMILIES = (IPV4, IPV6)
-# Bytes of a compact address and of a compact node, by family.
-ADDRESS_SIZE = {IPV4: 6, IPV6: 18}
+# Bytes of a compact node, by family, and the family of a compact address.
 NODE_SIZE = {IPV4: ID_SIZE + 6, IPV6: ID_SIZE + 18}
 _FAMILY_OF_SIZE = {6: IPV4, 18: IPV6}
 # Hosts whose bytes are remembered: each is looked at several times while it is of interest.
