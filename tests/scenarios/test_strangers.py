@@ -163,7 +163,11 @@ def test_t4_who_tries_twenty_names_has_to_wait_and_others_have_not(
             connection.sendall(first_frame(os.urandom(32)))
             assert heard_until_closed(connection, AT_ONCE) == b""
         time.sleep(1 / 16)  # L-18: not more calls a second than that
-    with calling(daemon.peer_port, "127.0.4.2") as connection:
+    # On a busy machine it is thrown out before the call to connect is over.
+    with (
+        contextlib.suppress(ConnectionResetError),
+        calling(daemon.peer_port, "127.0.4.2") as connection,
+    ):
         with contextlib.suppress(ConnectionError):
             connection.sendall(first_frame(seed.discovery_key))
         assert heard_until_closed(connection, AT_ONCE) == b""
