@@ -1,8 +1,17 @@
-"""Fetches the same archive between all pairs of original and datd, over TCP on loopback.
+"""Measures datd beside the original programs, in three parts.
 
-Each process has its archive on disk in the same layout. Rounds are interleaved, so that a busy
-moment of the machine hits all pairs alike; the table shows medians. `x original` is the rate beside
-original -> original of the same run.
+archives fetches the same archive between all pairs of original and datd, over TCP on loopback. Each
+process has its archive on disk in the same layout. `x original` is the rate beside original ->
+original of the same run.
+
+utp carries bytes between all pairs of datd and utp-native, through two network namespaces where
+this machine allows them.
+
+sharing tells what a TCP transfer keeps of a narrow wire beside one of ours over uTP, whichever of
+them was first (needs root).
+
+Rounds are interleaved, so that a busy moment of the machine hits all pairs alike; tables show
+medians.
 """
 
 import argparse
@@ -17,22 +26,34 @@ from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.benchmarks import sharing, utp
 from tests.benchmarks.datd_side import DatdSide
 from tests.benchmarks.original_side import OriginalSide
 from tests.benchmarks.report import Load, Measurement, machine, row, table
 from tests.benchmarks.side import Side, peak_memory, processor_seconds
 from tests.lab.install import Reference
 
+PARTS = ("archives", "utp", "sharing")
+
 Runs = dict[tuple[str, str], list[Measurement]]
 
 
 def options() -> argparse.Namespace:
     """What the command line asks for."""
-    parser = argparse.ArgumentParser(prog="./dev bench --", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="./dev bench --",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for name, what in (("--only", "this part"), ("--skip", "all but this part")):
+        parser.add_argument(
+            name, choices=PARTS, action="append", default=[], help=f"{what}; may be given again"
+        )
     parser.add_argument("--rounds", type=int, default=3, help="fetches of each pair (3)")
     parser.add_argument("--large", type=float, default=200, help="MB in blocks of 64 KiB (200)")
     parser.add_argument("--small", type=float, default=4, help="MB in blocks of 100 B (4)")
-    parser.add_argument("--only", choices=["original", "datd"], help="one pair: both sides this")
+    parser.add_argument("--side", choices=["original", "datd"], help="archives: both sides this")
+    parser.add_argument("--utp", type=float, default=20, help="MB over uTP (20)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
     return parser.parse_args()
 
@@ -95,17 +116,32 @@ def main() -> int:
     if found is None:
         sys.stderr.write("bench: the original programs are not here: ./dev bench brings them\n")
         return 1
+    parts = [part for part in asked.only or PARTS if part not in asked.skip]
+    sys.stdout.write(f"machine   {machine()}\n")
+    kept: list[dict[str, object]] = []
+    if "archives" in parts:
+        kept += bench_archives(asked, found)
+    if "utp" in parts:
+        kept += bench_utp(asked, found)
+    if "sharing" in parts:
+        kept += bench_sharing(asked)
+    if asked.json:
+        asked.json.write_text(json.dumps(kept, indent=1) + "\n")
+    return 0
+
+
+def bench_archives(asked: argparse.Namespace, found: Reference) -> list[dict[str, object]]:
+    """Archives between all pairs; gives every measurement."""
     original = OriginalSide(found.baseline or found.node)
     sides: list[Side] = [original, DatdSide()]
-    if asked.only:
-        sides = [side for side in sides if side.name == asked.only]
-    sys.stdout.write(f"machine   {machine()}\n")
+    if asked.side:
+        sides = [side for side in sides if side.name == asked.side]
     for side in sides:
         sys.stdout.write(f"{side.name:<10}{side.describe()}\n")
     if found.baseline is None:
         sys.stdout.write(f"no native baseline: {found.baseline_missing}\n")
     loads = [Load(65536, int(asked.large * 1e6)), Load(100, int(asked.small * 1e6))]
-    kept = []
+    kept: list[dict[str, object]] = []
     for load in loads:
         if not load.size:
             continue
@@ -114,9 +150,30 @@ def main() -> int:
         for (seeder, reader), done in runs.items():
             pair = {"seeder": seeder, "reader": reader, "block_size": load.block_size}
             kept += [{**pair, **asdict(run)} for run in done]
-    if asked.json:
-        asked.json.write_text(json.dumps(kept, indent=1) + "\n")
-    return 0
+    return kept
+
+
+def bench_utp(asked: argparse.Namespace, found: Reference) -> list[dict[str, object]]:
+    """Bytes over uTP between all pairs; gives every measurement."""
+    with utp.two_hosts() as (places, name):
+        flows = utp.measure(found.node, places, int(asked.utp * 1e6), asked.rounds)
+    title = f"uTP, {asked.utp:g} MB, {name}"
+    sys.stdout.write("\n" + "\n".join([utp.show(flows, title), *utp.compare(flows)]) + "\n")
+    return [
+        {"sender": sender, "receiver": receiver, "direction": direction, **asdict(flow)}
+        for (sender, receiver, direction), done in flows.items()
+        for flow in done
+    ]
+
+
+def bench_sharing(asked: argparse.Namespace) -> list[dict[str, object]]:
+    """TCP beside uTP on a narrow wire; gives every measurement."""
+    if not sharing.possible():
+        sys.stdout.write("\nno wire to share: it needs root, iproute2 and /dev/net/tun\n")
+        return []
+    done = sharing.measure(max(1, asked.rounds // 3))  # they hardly differ, and take two minutes
+    sys.stdout.write("\n" + "\n".join(sharing.show(done)) + "\n")
+    return [asdict(one) for one in done]
 
 
 if __name__ == "__main__":

@@ -82,10 +82,16 @@ def row(pair: str, runs: Sequence[Measurement], baseline: Sequence[Measurement])
     ]
 
 
-def table(title: str, rows: Sequence[Sequence[str]]) -> str:
+def ratio(what: str, is_: float, wanted: float) -> str:
+    """A line that compares a ratio with what it should at least be."""
+    verdict = "" if is_ >= wanted else "  TOO LOW"
+    return f"  {what}: {is_:.2f} (wanted: {wanted:g}){verdict}"
+
+
+def table(title: str, rows: Sequence[Sequence[str]], columns: Sequence[str] = COLUMNS) -> str:
     """Lines of a table whose first column is text and whose others are numbers."""
-    lines = [(title, *COLUMNS[1:]), *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
+    lines = [(title, *columns[1:]), *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     return "\n".join(
         "  ".join(
             cell.rjust(width) if column else cell.ljust(width)

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import uvloop
+from tests.helpers.pieces import has_ipv6
 from tests.suites.transports import TransportSuite, everything, fill
 
 from datd.transport import tcp
@@ -138,12 +139,3 @@ async def test_idle_connections_hold_no_buffers():
     called.abort()
     await transport.close()
     await asyncio.sleep(0)
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True

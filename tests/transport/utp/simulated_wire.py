@@ -1,4 +1,7 @@
-"""Two uTP machines and a wire that loses, delays, doubles and reorders, under a fake clock."""
+"""Two uTP machines and a wire that loses, delays, doubles and reorders, under a fake clock.
+
+A rival can share the way from the caller to the called side.
+"""
 
 import heapq
 import random
@@ -78,6 +81,14 @@ class End:
             machine.close(now)
 
 
+class Rival(End):
+    """Somebody else's transfer, with always as many packets under way, as BBR has."""
+
+    SIZE = 1500
+    carried: int = 0
+    over: bool = False
+
+
 class Wire:
     """The story of one connection, told by a fake clock."""
 
@@ -93,6 +104,7 @@ class Wire:
         answer = self.chance.randrange if seq is None else lambda _: seq
         self.door = Doorkeeper(answer, self.now)
         self.drop: Callable[[End, bytes], bool] = lambda _, __: False
+        self.rival = Rival("rival")
         self._air: list[tuple[float, int, End, bytes]] = []
         self._order = count()
         self._busy_until = {"caller": 0.0, "called": 0.0}
@@ -135,8 +147,24 @@ class Wire:
         self._busy_until[sender.name] = max(self._busy_until[sender.name], self.now + seconds)
         return False
 
+    def compete(self, window: int) -> None:
+        """Let the rival begin, with so many bytes under way."""
+        for _ in range(window // Rival.SIZE):
+            self._send_of_rival()
+
+    def _send_of_rival(self) -> None:
+        leaves = max(self.now, self._busy_until["caller"]) + Rival.SIZE / self.weather.rate
+        self._busy_until["caller"] = leaves
+        back = leaves + 2 * self.weather.delay
+        heapq.heappush(self._air, (back, next(self._order), self.rival, b""))
+
     def deliver(self, to: End, datagram: bytes) -> None:
         """Let a datagram arrive."""
+        if to is self.rival:
+            self.rival.carried += Rival.SIZE
+            if not self.rival.over:
+                self._send_of_rival()
+            return
         if to.up is None:
             self._arrive_at_door(to, datagram)
             return
@@ -193,6 +221,17 @@ class Wire:
     def over(self) -> bool:
         """Whether both machines are done."""
         return self.caller.gone and self.called.gone
+
+
+def connected(**weather: float) -> Wire:
+    """A connection over which one byte went."""
+    wire = Wire(Weather(**weather))  # type: ignore[arg-type]
+    wire.caller.machine.write(b"!")
+    assert wire.run(lambda: bool(wire.called.heard) and not wire.caller.machine.outgoing.unacked)
+    wire.called.heard.clear()
+    wire.caller.sent.clear()
+    wire.called.sent.clear()
+    return wire
 
 
 def parsed(datagram: bytes | None) -> Packet:

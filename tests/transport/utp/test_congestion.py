@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +11,8 @@ from datd.transport.utp.congestion import (
     MAX_WINDOW,
     MIN_TIMEOUT,
     MIN_WINDOW,
+    RISE,
+    SHORT_ROUND,
     TARGET,
     Congestion,
     Delays,
@@ -159,8 +163,107 @@ def test_no_queue_can_delay_more_than_the_whole_way_took():
     assert congestion.delays.value == TARGET // 2
 
 
+def test_an_answer_to_what_was_sent_twice_says_nothing_about_the_way():
+    congestion = steady(TARGET // 2, 100 * PAYLOAD)
+    congestion.acknowledged(PAYLOAD, None, 0.0)
+    assert congestion.delays.value == TARGET // 2
+    assert congestion.window > 100 * PAYLOAD
+
+
+# ---- whose queue it is
+
+WAY = 0.05
+
+
+class Rounds:
+    """A full window on a way of 50 ms, round after round."""
+
+    def __init__(self, way: float = WAY) -> None:
+        self.congestion = Congestion(0.0)
+        self.congestion.window = 50.0 * PAYLOAD
+        self.way = way
+        self.now = 0.0
+
+    def pass_by(self, delay: int, rounds: int = 1) -> float:
+        """Rounds with so many microseconds of delay; gives the window at their end."""
+        for _ in range(rounds * 10):
+            self.now += self.way / 10
+            self.congestion.full(self.now)
+            self.congestion.delays.add(100_000 + delay, self.now)
+            self.congestion.acknowledged(PAYLOAD, self.way, self.now)
+        return self.congestion.window
+
+
+def look(way: float = WAY, delay: int = 4 * RISE) -> tuple[Rounds, float]:
+    """A window that grew until the delay rose; and how large it was."""
+    rounds = Rounds(way)
+    before = rounds.pass_by(0, 2)
+    rounds.pass_by(delay, 2)
+    return rounds, before
+
+
+def test_when_the_delay_rises_the_window_gives_up_as_much():
+    rounds, before = look()
+    assert 0.4 * before < rounds.congestion.window < 0.9 * before
+
+
+def test_a_queue_that_goes_with_our_packets_is_ours_and_the_window_comes_back():
+    rounds, before = look()
+    assert rounds.pass_by(0, 4) > before
+
+
+def test_beside_others_two_packets_are_left_which_grow_slowly():
+    rounds, _ = look()
+    windows = [rounds.pass_by(4 * RISE) for _ in range(8)]
+    small = windows.index(min(windows))
+    assert windows[small] < 3.5 * PAYLOAD
+    assert windows[-1] < windows[small] * 1.8 ** (8 - small)
+    assert rounds.pass_by(4 * RISE, 10) > windows[-1]  # the delay rises no more: there is room
+
+
+def test_where_the_queue_was_ours_before_it_takes_two_looks_to_give_way():
+    rounds, before = look()
+    rounds.pass_by(0, 4)
+    windows = [rounds.congestion.window]
+    while windows[-1] > 3.5 * PAYLOAD:
+        windows.append(rounds.pass_by(4 * RISE))
+        assert len(windows) < 20
+    falls = [after < 0.9 * before for before, after in pairwise(windows)]
+    assert falls.count(True) == 3  # its part of the queue, that again, and all but two packets
+    assert windows[-2] > 0.4 * before
+
+
+def test_rises_of_less_than_clocks_can_tell_change_nothing():
+    rounds, before = look(delay=RISE - 100)
+    assert rounds.congestion.window > before
+
+
+def test_on_a_short_way_it_is_not_asked_whose_queue_it_is():
+    rounds, before = look(way=SHORT_ROUND / 2, delay=RISE + 500)
+    assert rounds.congestion.window > before
+
+
+def test_a_lower_base_is_no_rise():
+    rounds = Rounds()
+    before = rounds.pass_by(0, 3)
+    rounds.congestion.delays.add(100_000 - 4 * RISE, rounds.now)  # the others paused
+    rounds.pass_by(0, 3)
+    assert rounds.congestion.delays.value == 4 * RISE
+    assert rounds.congestion.window > before
+
+
+def test_a_loss_while_the_window_is_lowered_halves_what_it_was():
+    rounds, before = look()
+    rounds.congestion.lost(rounds.now)
+    assert 0.5 * before < rounds.congestion.window < 1.5 * before
+    assert rounds.pass_by(0, 3) > 0.5 * before
+
+
 samples = st.tuples(
-    st.integers(0, 2**32 - 1), st.integers(1, 2**20), st.floats(0, 10), st.floats(0, 2)
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 2**20),
+    st.floats(0, 10),
+    st.floats(0, 2) | st.none(),
 )
 
 

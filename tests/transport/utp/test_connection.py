@@ -4,9 +4,8 @@ from itertools import count, pairwise
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.transport.utp.simulated_wire import Weather, Wire, numbers, parsed, pattern
+from tests.transport.utp.simulated_wire import Weather, Wire, connected, numbers, parsed, pattern
 
-from datd.transport.utp.congestion import TARGET
 from datd.transport.utp.connection import CLOSE_GRACE, KEEP_ALIVE, SYN_TIMEOUT, Connection, State
 from datd.transport.utp.packet import (
     DATA,
@@ -79,17 +78,6 @@ def test_an_answer_to_another_call_is_not_ours():
 
 
 # ---- acknowledging
-
-
-def connected(**weather: float) -> Wire:
-    """A connection over which one byte went."""
-    wire = Wire(Weather(**weather))  # type: ignore[arg-type]
-    wire.caller.machine.write(b"!")
-    assert wire.run(lambda: bool(wire.called.heard) and not wire.caller.machine.outgoing.unacked)
-    wire.called.heard.clear()
-    wire.caller.sent.clear()
-    wire.called.sent.clear()
-    return wire
 
 
 def data_from_caller(wire: Wire, place: int, payload: bytes = b"x", kind: int = DATA) -> bytes:
@@ -191,33 +179,6 @@ def test_a_reader_that_stops_for_ten_minutes_loses_nothing():
     wire.called.reads = True
     assert wire.run(lambda: len(wire.called.heard) == 2_000_000)
     assert bytes(wire.called.heard) == pattern(2_000_000)
-
-
-def test_alone_on_a_wire_it_fills_the_queue_to_the_target_delay_and_not_further():
-    wire = connected(delay=0.01, rate=2.5e6, queue=0.5)
-    wire.caller.to_write = pattern(20_000_000)
-    wire.run(limit=6)
-    begun = len(wire.called.heard)
-    for _ in range(20):
-        wire.run(limit=0.1)
-        assert 0.005 < wire.queued(wire.caller) < 2 * TARGET / 1e6  # of 500 ms that it could be
-    assert len(wire.called.heard) - begun > 0.9 * 2 * 2.5e6 * PAYLOAD / (PAYLOAD + 20)
-
-
-def test_it_gives_way_to_others_that_fill_the_queue_and_comes_back_after_them():
-    wire = connected(delay=0.01, rate=2.5e6, queue=0.5)
-    wire.caller.to_write = pattern(40_000_000)
-    wire.run(limit=6)
-    wire.drop = lambda end, _: wire.fill_queue(end, 0.15)  # others keep it that full
-    wire.run(limit=2)
-    begun = len(wire.called.heard)
-    wire.run(limit=5)
-    assert len(wire.called.heard) - begun < 0.05 * 5 * 2.5e6
-    wire.drop = lambda _, __: False
-    wire.run(limit=6)
-    begun = len(wire.called.heard)
-    wire.run(limit=2)
-    assert len(wire.called.heard) - begun > 0.8 * 2 * 2.5e6
 
 
 # ---- ending

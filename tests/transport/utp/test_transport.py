@@ -1,10 +1,10 @@
 import asyncio
 import random
-import socket
 import time
 
 import pytest
 import uvloop
+from tests.helpers.pieces import has_ipv6
 from tests.suites.transports import Pair, TransportSuite, everything, fill
 
 from datd.transport.base import Stream
@@ -16,15 +16,6 @@ from datd.udp.socket import UdpSocket
 
 PATIENCE = 20.0
 HOST = "127.0.0.1"
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as sock:
-            sock.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
 
 
 class BusySocket(UdpSocket):

@@ -344,7 +344,8 @@ class Outgoing:
 
     def _progress(self, newest: Sent, acked_bytes: int, now: float) -> None:
         """Something got through for the first time."""
-        self.congestion.acknowledged(acked_bytes, now - newest.at, now)
+        round_trip = now - newest.at if newest.times == 1 else None
+        self.congestion.acknowledged(acked_bytes, round_trip, now)
         self._timeouts = 0
         if self._probed_at is not None and newest.at >= self._probed_at:
             # The resend has arrived: so would have what was sent before it.
