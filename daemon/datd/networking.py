@@ -16,6 +16,7 @@ from datd.config import Config
 from datd.discovery.base import DiscoveryNetwork
 from datd.discovery.dht.network import DhtDiscovery
 from datd.discovery.dns import DnsDiscovery
+from datd.discovery.interfaces import own_hosts
 from datd.discovery.mdns import MulticastDns
 from datd.discovery.public import PublicAddress
 from datd.errors import StorageError
@@ -81,6 +82,7 @@ class Networking:
             ),
             rules=address_rules(settings),
             udp=self._udp,
+            own_hosts=own_hosts,
         )
 
     def _transports(self) -> Iterator[Transport]:

@@ -1,4 +1,6 @@
-from datd.discovery.interfaces import interfaces, own_addresses
+from ipaddress import ip_address
+
+from datd.discovery.interfaces import interfaces, own_addresses, own_hosts
 
 
 def test_this_host_has_a_loopback_interface():
@@ -11,3 +13,9 @@ def test_this_host_has_a_loopback_interface():
 def test_own_addresses_are_those_of_all_interfaces():
     assert "127.0.0.1" in own_addresses()
     assert own_addresses() == {one.address for one in interfaces()}
+
+
+def test_own_hosts_are_numeric_addresses_of_either_family():
+    assert own_addresses() <= own_hosts()
+    for host in own_hosts():
+        ip_address(host)

@@ -27,6 +27,7 @@ class House:
         talks: The connections that shook hands and live, with the id of the other side.
         ends: What each talk ended with.
         heard_at: When something arrived last, by archive.
+        pace: Seconds between two words of a talk; peers that are silent for 7.5 s are doubted.
         after: Called after the handshake; what it raises ends the talk.
     """
 
@@ -49,6 +50,7 @@ class House:
         self.talks: dict[Connection, bytes] = {}
         self.heard_at: dict[bytes, float] = {}
         self.ends: list[BaseException | None] = []
+        self.pace = 3.0
         self.after: Callable[[Connection], None] = lambda connection: None
         self.swarm = Swarm(
             transports=[MemoryTransport(network, host, kind) for kind in kinds],
@@ -59,6 +61,7 @@ class House:
             choose=random.Random(peer_id).randrange,
             limits=limits,
             rules=rules,
+            own_hosts=lambda: frozenset([host]),
         )
 
     async def _serve(self, connection: Connection) -> None:
@@ -79,16 +82,19 @@ class House:
                 remote_id = await self._greet(connection)
         except TimeoutError:
             raise ProtocolError("no handshake within 5 s") from None
+        if remote_id is None:
+            return
         connection.handshaken(remote_id)
         self.talks[connection] = remote_id
         self.after(connection)
         await self._stay(connection, stream)
 
-    async def _greet(self, connection: Connection) -> bytes:
+    async def _greet(self, connection: Connection) -> bytes | None:
+        """Give the other one's id, or None if it ends without a word."""
         stream = connection.stream
         if connection.discovery_key is not None:
             await stream.write(connection.discovery_key + self.peer_id)
-            return bytes(await stream.read())
+            return bytes(await stream.read()) or None
         said = bytes(await stream.read())
         name, remote_id = said[:32], said[32:]
         if name not in self.archives:
@@ -98,15 +104,12 @@ class House:
         return remote_id
 
     async def _stay(self, connection: Connection, stream: Stream) -> None:
-        """Say something every three seconds, as peers do, until the other one ends or is silent."""
+        """Say something every few seconds, as peers do, until the other one ends or is silent."""
         clock = asyncio.get_running_loop().time
-        heard_at, say_at = clock(), clock() + 3
+        heard_at, say_at = clock(), clock() + self.pace
         if connection.discovery_key is not None:
             self.heard_at[connection.discovery_key] = heard_at
         while True:
-            if clock() >= say_at:
-                await stream.write(b".")
-                say_at = clock() + 3
             try:
                 async with asyncio.timeout_at(say_at):
                     if not await stream.read():
@@ -117,6 +120,9 @@ class House:
             except TimeoutError:
                 if clock() >= heard_at + 20:
                     raise ProtocolError("silent for 20 s") from None
+                # Not "if it is time": a timer goes off a rounding error before its time.
+                await stream.write(b".")
+                say_at = clock() + self.pace
 
     def view(self, name: bytes = NAME) -> PeerView:
         (view,) = self.swarm.peers(name)

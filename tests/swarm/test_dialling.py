@@ -240,3 +240,54 @@ def test_memory_is_bounded():
         made.put(one, 1e9)
         made.discard(one)
     assert len(made._later) < 200
+
+
+def test_who_made_room_waits_behind_all_others_and_one_in_eight_dials_is_theirs():
+    made, had, rest = queue(), [], []
+    for number in range(8):
+        had.append(peer(f"198.51.100.{number}", MANUAL))
+        rest.append(peer(f"203.0.113.{number}", MANUAL))
+        made.put_in_turn(had[-1])
+        made.put(rest[-1], 0.0)
+    taken = []
+    while (one := made.take(0.0)) is not None:
+        made.dialled(one, 0.0)
+        taken.append(one)
+    assert taken[7] is had[0]
+    assert [one for one in taken if one in had] == had  # one after the other
+    assert all(one in rest for one in taken[:7])
+    assert taken[9:] == had[1:]
+
+
+def test_whose_turn_it_is_goes_before_all_others_at_every_dial():
+    made = queue()
+    heirs = [peer(f"198.51.100.{n}") for n in range(6)]
+    made.put(peer("203.0.113.1", MANUAL), 0.0)
+    for one in heirs:
+        made.put_next(one)
+    for one in heirs:
+        assert made.take(0.0) is one
+        made.dialled(one, 0.0)
+
+
+def test_who_stands_aside_is_taken_only_if_asked_for_and_comes_back_with_a_new_plan():
+    made, a, b = queue(), peer("198.51.100.1"), peer("198.51.100.2")
+    made.put_aside(a)
+    made.put_aside(b)
+    assert made.take(0.0) is None
+    assert made.next_time(3.0) == 3.0
+    made.put(a, 1.0)
+    assert made.take_spare(1.0) is b
+    assert made.take_spare(1.0) is None
+    assert made.take(1.0) is a
+
+
+def test_all_plans_can_be_dropped_without_a_trace():
+    made = queue()
+    for plan in (made.put_next, made.put_in_turn, made.put_aside, lambda one: made.put(one, 0.0)):
+        for number in range(200):
+            one = peer(f"198.51.100.{number}")
+            plan(one)
+            made.discard(one)
+    assert made.take(0.0) is made.take_spare(0.0) is None
+    assert made.next_time(0.0) is None

@@ -5,7 +5,7 @@ from tests.helpers.network import MemoryNetwork
 from tests.helpers.virtual_time import in_virtual_time
 
 from datd.swarm.hearing import HeardStream
-from datd.transport.base import Stream
+from datd.transport.base import HIGH_WATER, MAX_UNREAD, Stream
 from datd.types import Address
 
 THERE = Address("10.0.0.2", 3282)
@@ -66,5 +66,41 @@ def test_while_nobody_reads_the_silence_is_ours():
         await near.read()
         await asyncio.sleep(100)
         assert near.silence(now()) == 0
+
+    in_virtual_time(story())
+
+
+def test_keep_alives_are_idle_talk_and_large_pieces_are_not():
+    async def story() -> None:
+        near, far = await line()
+        await asyncio.sleep(50)
+        await near.write(b"." * 50)
+        await far.write(b"." * 50)
+        await near.read()
+        assert near.idleness(now()) == 50
+        await near.write(bytes(2000))
+        assert near.idleness(now()) == 0
+        await asyncio.sleep(50)
+        await far.write(bytes(2000))
+        await near.read()
+        assert near.idleness(now()) == 0
+        await asyncio.sleep(50)
+        near.used()  # a block of some bytes
+        assert near.idleness(now()) == 0
+
+    in_virtual_time(story())
+
+
+def test_who_is_still_sending_is_not_idle():
+    async def story() -> None:
+        near, _ = await line()
+        async with asyncio.TaskGroup() as group:
+            writing = group.create_task(near.write(bytes(MAX_UNREAD + 2 * HIGH_WATER)))
+            await asyncio.sleep(1000)
+            assert not writing.done()
+            assert near.idleness(now()) == 0
+            writing.cancel()
+        await asyncio.sleep(7)
+        assert near.idleness(now()) == 7
 
     in_virtual_time(story())

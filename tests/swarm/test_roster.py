@@ -15,6 +15,18 @@ NAME, OTHER = b"n" * 32, b"o" * 32
 SMALL, OWN, LARGE = b"\x01" * 32, b"\x7f" * 32, b"\xff" * 32
 
 
+class Nowhere(MemoryStream):
+    """A stream without another end."""
+
+    ended = ""
+
+    def close(self) -> None:
+        self.ended = self.ended or "closed"
+
+    def abort(self) -> None:
+        self.ended = self.ended or "aborted"
+
+
 class House:
     """A roster with its table, and streams that lead nowhere."""
 
@@ -31,7 +43,7 @@ class House:
 
     def calls(self, host: str = "203.0.113.1", kind: str = "tcp") -> Connection:
         self._ports += 1
-        stream = MemoryStream(self._network, Address(host, self._ports), kind)
+        stream = Nowhere(self._network, Address(host, self._ports), kind)
         return self._enter(Connection(stream, roster=self.roster, clock=lambda: self.now))
 
     def names(self, connection: Connection, name: bytes = NAME) -> Connection:
@@ -43,7 +55,7 @@ class House:
         self.table.add(name, Address("203.0.113.1", self._ports), self.now)
         peer = self.table.next_dial(self.now)
         assert peer is not None
-        stream = MemoryStream(self._network, peer.address, kind)
+        stream = Nowhere(self._network, peer.address, kind)
         connection = Connection(stream, roster=self.roster, clock=lambda: self.now, peer=peer)
         self.table.connected(peer, connection, kind, self.now)
         return self._enter(connection)
@@ -415,3 +427,86 @@ def test_nothing_is_kept_of_connections_that_ended(house):
         house.ends(caller)
     roster = house.roster
     assert not any((roster._all, roster._greeting, roster._unnamed, roster._calls, roster._by_id))
+
+
+def test_a_silent_connection_ends_without_a_word_when_a_new_one_takes_its_place(house):
+    # An original that got the word, by uTP, would wait with the old one and refuse the new one.
+    ours = [house.dials("utp"), house.dials("utp", OTHER)]
+    streams = [one.stream._stream for one in ours]
+    for connection in ours:
+        connection.handshaken(SMALL)
+    house.now = SILENT
+    assert house.roster.supplant(ours[0], house.now)
+    house.names(house.calls(kind="utp"), OTHER).handshaken(SMALL)
+    assert [stream.ended for stream in streams] == ["aborted", "aborted"]
+    assert house.cut == ours
+
+
+def test_a_connection_that_is_not_silent_ends_in_order_when_another_one_wins(house):
+    ours = house.dials()
+    ours.handshaken(SMALL)
+    stream = ours.stream._stream
+    house.names(house.calls()).handshaken(SMALL)
+    assert house.cut == [ours]
+    assert stream.ended == ""  # by the swarm, once the talk is over
+
+
+def small_house() -> House:
+    return House(SwarmLimits(connections=2))
+
+
+def test_an_idle_connection_makes_room_for_an_archive_without_any():
+    house = small_house()
+    ours, caller = house.dials(), house.names(house.calls("203.0.113.7"), NAME)
+    ours.handshaken(SMALL)
+    caller.handshaken(LARGE)
+    house.now = 10.0
+    house.table.add(OTHER, Address("203.0.113.9", 3282), house.now)
+    house.now = 59.0
+    house.roster.make_room(house.now)
+    assert house.cut == []  # nobody is idle before a minute is over
+    house.now = 60.0
+    peer = ours.peer
+    assert peer is not None
+    house.roster.make_room(house.now)
+    assert house.cut == [ours]  # never a caller
+    assert ours.peer is None
+    assert (peer.dropped, peer.failures, peer.faults, peer.state) == (None, 0, 0, "waiting")
+    heir = house.table.next_dial(house.now)
+    assert heir is not None
+    assert heir.name == OTHER
+    assert house.table.next_dial(house.now) is None
+
+
+@pytest.mark.parametrize("used", [lambda one: one.delivered(1), lambda one: one.served()])
+def test_who_gives_or_takes_blocks_is_not_idle(used):
+    house = small_house()
+    ours = [house.dials(), house.dials()]
+    house.table.add(OTHER, Address("203.0.113.9", 3282), house.now)
+    house.now = 30.0
+    used(ours[0])
+    house.now = 60.0
+    house.roster.make_room(house.now)
+    assert house.cut == [ours[1]]
+
+
+def test_an_archive_that_misses_blocks_keeps_its_connection_for_ten_minutes():
+    house = small_house()
+    house.table.hungry(NAME, True)
+    house.dials(), house.dials()
+    house.table.add(OTHER, Address("203.0.113.9", 3282), house.now)
+    house.now = 599.0
+    house.roster.make_room(house.now)
+    assert house.cut == []
+    house.now = 600.0
+    house.roster.make_room(house.now)
+    assert len(house.cut) == 1
+
+
+def test_nobody_makes_room_for_an_archive_that_has_a_connection():
+    house = small_house()
+    house.dials(), house.dials(name=OTHER)
+    house.table.add(OTHER, Address("203.0.113.9", 3282), house.now)
+    house.now = 1000.0
+    house.roster.make_room(house.now)
+    assert house.cut == []

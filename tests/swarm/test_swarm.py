@@ -582,3 +582,27 @@ async def test_2000_connections_leave_nothing_behind(world):
         assert (house.talks, house.swarm._talks, house.swarm._dials) == ({}, {}, {})
         assert house.swarm.connected == 0
     assert len(asyncio.all_tasks()) == 3  # two clocks and this story
+
+
+@story
+async def test_two_daemons_on_one_host_find_each_other_by_multicast(world):
+    one = await world.house(1, NAME)
+    other = House(world, "10.0.0.1", b"\x02" * 32)  # at another port
+    world.houses.append(other)
+    await other.swarm.start("0.0.0.0", PORT)
+    other.swarm.join(NAME)
+    await asyncio.sleep(30)
+    assert one.mates() == [other.peer_id]
+    assert other.mates() == [one.peer_id]
+
+
+@story
+async def test_t32_a_server_does_not_send_us_to_other_services_of_this_host(world):
+    house = await world.house(1, NAME, discovers=False)
+    for teller in ("10.0.0.9", "198.51.100.1"):
+        house.swarm._found("dns", NAME, Address("10.0.0.1", 22), Address(teller, 5300))
+    await asyncio.sleep(30)
+    assert world.dials == []
+    house.swarm.add_peer(NAME, Address("10.0.0.1", 22))
+    await asyncio.sleep(1)
+    assert world.dials

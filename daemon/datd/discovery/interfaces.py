@@ -40,6 +40,19 @@ def interfaces() -> list[Interface]:
     return found
 
 
+def own_hosts() -> frozenset[str]:
+    """Every address of this host, of IPv4 and IPv6; none if the system does not say."""
+    try:
+        adapters = list(ifaddr.get_adapters())
+    except OSError:
+        return frozenset()
+    return frozenset(
+        str(ip.ip if isinstance(ip.ip, str) else ip.ip[0])
+        for adapter in adapters
+        for ip in adapter.ips
+    )
+
+
 def own_addresses() -> frozenset[str]:
     """Every IPv4 address of this host.
 

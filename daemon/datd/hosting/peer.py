@@ -390,9 +390,8 @@ class PeerConnection:
         requests = channel.left or channel.exchange.take_requests(SERVE_COUNT, SERVE_BYTES)
         channel.left = ()
         if requests:
-            answers = self._opened.serve(
-                channel.live, channel.number, requests, channel.remote_nodes, SERVE_BYTES
-            )
+            live, known = channel.live, channel.remote_nodes
+            answers = self._opened.serve(live, channel.number, requests, known, SERVE_BYTES)
             channel.serving = group.create_task(answers)
             channel.serving.add_done_callback(lambda _: self._wake.set())
 
@@ -405,6 +404,7 @@ class PeerConnection:
                 self._session.send(channel.number, Unhave(index))
         if served.size and self.archive is not None:
             self.traffic.uploaded.add(served.size, self._clock())
+            self.connection.served()
             self.archive.blocks_served(served.size)
 
     async def _request(self, channel: _Channel) -> None:

@@ -72,6 +72,12 @@ def loopback(host: str) -> bool:
     return ip is not None and ip.is_loopback
 
 
+def plain(host: str) -> str:
+    """A host's one spelling, whatever link it is on."""
+    ip = parse(host)
+    return str(ip).partition("%")[0] if ip is not None else host
+
+
 def neighbourhood(host: str) -> str:
     """What counts as one host: out there, who has one IPv6 address has a whole /64 of them."""
     ip = parse(host)

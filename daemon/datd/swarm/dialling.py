@@ -1,6 +1,7 @@
 """Whom to dial next: a queue over all archives. Pure; time and chance are given."""
 
 import heapq
+from collections import deque
 from collections.abc import Callable
 
 from datd.discovery.budget import Budget
@@ -16,8 +17,12 @@ from datd.types import Address
 MAX_PROVEN = 4096
 MAX_RECENT = 1024
 # One dial in so many goes to those who come last, while there are any: even if thousands of known
-# good peers wait, new ones are not shut out, nor the other way round.
+# good peers wait, new ones are not shut out, nor the other way round. Every other one of these goes
+# to those who had their turn.
 TURN_OF_THE_LAST = 4
+_NEXT, _FIRST, _GOOD, _REST, _TURNS, _SPARE = range(6)
+_RANKS = (_NEXT, _FIRST, _GOOD, _REST, _TURNS)
+_LAST_RANKS = ((_NEXT, _REST, _GOOD, _FIRST, _TURNS), (_NEXT, _TURNS, _REST, _GOOD, _FIRST))
 
 
 class DialQueue:
@@ -25,7 +30,8 @@ class DialQueue:
 
     Of those whose time has come, the ones given by hand and the urgent ones go first, then those
     that were good before, then the rest, sources taking turns; at random among equals, so that no
-    peer's place in an answer is worth anything.
+    peer's place in an answer is worth anything. Then come those who made room for others, one after
+    the other. Aside stand the spare ones, which are taken when nobody else waits.
     """
 
     def __init__(self, *, choose: Callable[[int], int], dials_per_second: int) -> None:
@@ -35,6 +41,9 @@ class DialQueue:
         self._first: list[Entry] = []
         self._good: list[Entry] = []
         self._rest = FairPool()
+        self._next: deque[Entry] = deque()
+        self._turns: deque[Entry] = deque()
+        self._spare: list[Entry] = []
         # Behind each host that was dialled a moment ago: who waits for it. One goes at a time, so a
         # host that is named under all ports and names costs no work while it rests (T-32); sources
         # take turns, so nobody can hide the one port that is true behind thousands of others.
@@ -48,13 +57,31 @@ class DialQueue:
 
     def put(self, peer: Peer, due: float) -> None:
         """Have a peer dialled at some time; what was planned for it before is forgotten."""
+        ticket, _ = self._entry(peer)
+        heapq.heappush(self._later, (due, ticket, peer))
+
+    def put_next(self, peer: Peer) -> None:
+        """Have a peer dialled next, before all others."""
+        self._next.append(self._entry(peer))
+
+    def put_in_turn(self, peer: Peer) -> None:
+        """Have a peer dialled once all others had their turn."""
+        self._turns.append(self._entry(peer))
+
+    def put_aside(self, peer: Peer) -> None:
+        """Have a peer dialled when there are places that nobody else wants."""
+        self._spare.append(self._entry(peer))
+        peer.spare = True
+
+    def _entry(self, peer: Peer) -> Entry:
         self.discard(peer)
         self._ticket += 1
         peer.ticket = self._ticket
-        heapq.heappush(self._later, (due, peer.ticket, peer))
+        return peer.ticket, peer
 
     def discard(self, peer: Peer) -> None:
         """Forget what was planned for a peer."""
+        peer.spare = False
         if peer.ticket:
             peer.ticket = 0
             self._stale += 1
@@ -78,19 +105,42 @@ class DialQueue:
     def take(self, now: float) -> Peer | None:
         """Take out the best of those whose time has come. Ask `may_dial` before."""
         self._ripen(now)
-        ranks = (0, 1, 2)
-        if self._dials % TURN_OF_THE_LAST == TURN_OF_THE_LAST - 1:
-            ranks = (2, 1, 0)
+        ranks = _RANKS
+        turn, place = divmod(self._dials, TURN_OF_THE_LAST)
+        if place == TURN_OF_THE_LAST - 1:
+            ranks = _LAST_RANKS[turn % 2]
         for rank in ranks:
-            while (entry := self._draw(rank)) is not None:
-                ticket, peer = entry
-                if peer.ticket != ticket:
-                    self._stale -= 1
-                elif now < self._free_at(peer):
-                    self._hold(entry)
-                else:
-                    peer.ticket = 0
-                    return peer
+            if (peer := self._take(rank, now)) is not None:
+                return peer
+        return None
+
+    def take_first(self, now: float) -> Peer | None:
+        """Take out one that goes before all others, if there is one."""
+        self._ripen(now)
+        return self._take(_NEXT, now) or self._take(_FIRST, now)
+
+    def take_spare(self, now: float) -> Peer | None:
+        """Take out one that was put aside."""
+        return self._take(_SPARE, now)
+
+    def take_out(self, peer: Peer, now: float) -> bool:
+        """Take a certain one out, if it may be dialled now."""
+        if not peer.ticket or now < self._free_at(peer):
+            return False
+        self.discard(peer)
+        return True
+
+    def _take(self, rank: int, now: float) -> Peer | None:
+        while (entry := self._draw(rank)) is not None:
+            ticket, peer = entry
+            if peer.ticket != ticket:
+                self._stale -= 1
+            elif now < self._free_at(peer):
+                peer.spare = False
+                self._hold(entry)
+            else:
+                peer.ticket, peer.spare = 0, False
+                return peer
         return None
 
     def may_dial(self, now: float) -> bool:
@@ -101,7 +151,7 @@ class DialQueue:
         """Count a dial."""
         self._budget.take(now)
         self._dials += 1
-        if self._known(peer):
+        if self.known(peer):
             return  # it must not keep others of that host from their turn
         host = neighbourhood(peer.address.host)
         self._recent.pop(host, None)
@@ -112,18 +162,19 @@ class DialQueue:
     def next_time(self, now: float) -> float | None:
         """When `take` may give somebody next; None if nobody waits."""
         ready = self._budget.ready_at(now)
-        if self._first or self._good or self._rest:
+        now_due = (self._next, self._first, self._good, self._rest, self._turns, self._spare)
+        if any(now_due):
             return ready
         times = [heap[0][0] for heap in (self._later, self._rests) if heap]
         return max(ready, min(times)) if times else None
 
     def _free_at(self, peer: Peer) -> float:
-        if self._known(peer):
+        if self.known(peer):
             return float("-inf")
         host = neighbourhood(peer.address.host)
         return self._recent.get(host, float("-inf")) + DIAL_SPACING
 
-    def _known(self, peer: Peer) -> bool:
+    def known(self, peer: Peer) -> bool:
         """Whether it is free of the spacing: given by hand, or it spoke Dat to us.
 
         A host that is gone is not, though a thousand archives know it as good: it would cost all
@@ -152,7 +203,7 @@ class DialQueue:
             self._stale -= 1
         elif peer.source == MANUAL or peer.urgent:
             self._first.append(entry)
-        elif self._known(peer) and peer.failures < LONG_GONE:
+        elif self.known(peer) and peer.failures < LONG_GONE:
             self._good.append(entry)
         else:
             self._rest.add(entry)
@@ -178,16 +229,21 @@ class DialQueue:
         self._held[host] = others
 
     def _draw(self, rank: int) -> Entry | None:
-        if rank == 2:
+        if rank == _REST:
             return self._rest.draw(self._choose) if self._rest else None
-        pool = self._good if rank else self._first
+        if rank in (_NEXT, _TURNS):
+            line = self._next if rank == _NEXT else self._turns
+            return line.popleft() if line else None
+        pool = {_FIRST: self._first, _GOOD: self._good, _SPARE: self._spare}[rank]
         return draw(pool, self._choose) if pool else None
 
     def _sweep(self) -> None:
         self._later = [entry for entry in self._later if entry[2].ticket == entry[1]]
         heapq.heapify(self._later)
-        for pool in (self._first, self._good):
+        for pool in (self._first, self._good, self._spare):
             pool[:] = [entry for entry in pool if entry[1].ticket == entry[0]]
+        self._next = deque(entry for entry in self._next if entry[1].ticket == entry[0])
+        self._turns = deque(entry for entry in self._turns if entry[1].ticket == entry[0])
         for held in self._held.values():
             held.sweep()
         self._rest.sweep()

@@ -1,4 +1,6 @@
-"""A stream that remembers when something last came: who is silent may be gone. Time is given.
+"""A stream that remembers when something last came or went. Time is given.
+
+Who is silent may be gone; who is idle may make room for others.
 
 A peer says something every 5 s at least (the original's keep-alive; ours is 3 s). Only time in
 which somebody waited for its words counts: while we do not read, the silence is ours.
@@ -9,15 +11,21 @@ from collections.abc import Callable
 from datd.transport.base import Stream
 from datd.types import Address
 
+# Keep-alives are of one byte, and what peers tell of their blocks is seldom longer than this.
+# Whoever knows of a shorter block says so, see `used`.
+_SMALL_TALK = 1024
+
 
 class HeardStream:
-    """Another stream, and its silence."""
+    """Another stream, its silence, and its idleness."""
 
     def __init__(self, stream: Stream, clock: Callable[[], float]) -> None:
         self._stream = stream
         self._clock = clock
         self._since = clock()
         self._waiting = True
+        self._used_at = self._since
+        self._writing = 0
 
     @property
     def kind(self) -> str:
@@ -34,16 +42,33 @@ class HeardStream:
         """
         return now - self._since if self._waiting else 0.0
 
+    def used(self) -> None:
+        """A block came or went."""
+        self._used_at = self._clock()
+
+    def idleness(self, now: float) -> float:
+        """Seconds without a block or part of one, either way; 0 while something is written."""
+        return 0.0 if self._writing else now - self._used_at
+
     async def read(self) -> bytes | bytearray:
         if not self._waiting:
             self._waiting = True
             self._since = self._clock()
         data = await self._stream.read()
         self._waiting = False
+        if len(data) > _SMALL_TALK:
+            self.used()
         return data
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.write(data)
+        large = len(data) > _SMALL_TALK
+        self._writing += 1
+        try:
+            await self._stream.write(data)
+        finally:
+            self._writing -= 1
+            if large:
+                self.used()
 
     def close(self) -> None:
         self._stream.close()

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Iterator
 
+from datd.discovery.rates import Window
 from datd.errors import (
     ForkError,
     IntegrityError,
@@ -15,7 +16,6 @@ from datd.errors import (
 )
 from datd.swarm.peer import Peer
 from datd.swarm.peers import PeerTable
-from datd.swarm.rates import Window
 from datd.swarm.roster import Connection, Refused, Roster
 
 _log = logging.getLogger(__name__)

@@ -48,6 +48,24 @@ ARRIVALS = 500
 # Of the places on connections so many are kept from callers: one in this number. Else a crowd that
 # calls could keep known good peers and those given by hand from being dialled (T-32).
 RESERVED = 8
+# While the places are full, a connection that we dialled makes room for an archive without any,
+# once no block went either way for so long: with 1,024 places, 5,000 archives have their turn in a
+# quarter of an hour. Each turn costs a dial and a handshake, so there are no more than this many a
+# second. The last idle ones, one place in so many, are left to archives that miss blocks: enough
+# for those of some seconds.
+IDLE = 60.0
+CLOSINGS = 5
+LEFT_TO_HUNGRY = 32
+MOST_LEFT_TO_HUNGRY = 4 * CLOSINGS
+# Places may be free here, and none at the other end: after a dial that was answered and ended
+# without a word, no more are filled for up to so long, but idle connections make room as if there
+# were none.
+TURNED_AWAY = 5.0
+# A place that the other end has freed is left to it for so long: it has freed it for somebody.
+COURTESY = 1.0
+# An archive that misses blocks keeps its connections longer, in case its peers get some. Not for
+# ever: there may be more such archives than places.
+HUNGRY_IDLE = 600.0
 # Everybody who is being ended gets this long to do so.
 CLOSE_TIMEOUT = 1.5
 

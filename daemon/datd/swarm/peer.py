@@ -80,6 +80,7 @@ class Peer:
         sources: Everybody who told of it: `source`, and other networks.
         urgent: Whether the next dial goes before those of others.
         hastened_at: When its next dial was last brought forward because a network named it.
+        spare: Whether it waits for a place that no archive without a connection wants.
         probed_at: Since when it is dialled to see whether the network is back; None if it is not.
         useful: Whether it ever gave a block that verifies.
         first_seen: When it was heard of.
@@ -110,6 +111,7 @@ class Peer:
     last_error: str | None = None
     sources: list[str] = field(default_factory=list)
     urgent: bool = False
+    spare: bool = False
     hastened_at: float | None = None
     probed_at: float | None = None
     useful: bool = False

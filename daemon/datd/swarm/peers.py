@@ -10,13 +10,14 @@ from collections.abc import Callable, Hashable, Iterable
 
 from datd.swarm import retries
 from datd.swarm.archive_peers import ArchivePeers, caller_marks
-from datd.swarm.arrivals import Arrivals
+from datd.swarm.candidates import Candidates
 from datd.swarm.dialling import DialQueue
 from datd.swarm.gate import Gate
-from datd.swarm.limits import ARRIVALS, LONG_GONE, SETTLED, SwarmLimits
+from datd.swarm.limits import LONG_GONE, SETTLED, SwarmLimits
 from datd.swarm.outage import Outage
 from datd.swarm.peer import INBOUND, MANUAL, KnownPeer, Mark, Peer, PeerView, State
 from datd.swarm.places import Places
+from datd.swarm.rotation import Rotation
 from datd.swarm.rules import AddressRules
 from datd.types import Address
 
@@ -40,14 +41,20 @@ class PeerTable:
         choose: Callable[[int], int],
         limits: SwarmLimits,
         rules: AddressRules | None = None,
+        own_hosts: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
-        self.gate = Gate(rules or AddressRules(), limits.allow_networks)
+        self.gate = Gate(rules or AddressRules(), limits.allow_networks, own_hosts)
         self._limits = limits
         self._archives: dict[bytes, ArchivePeers] = {}
         self._queue = DialQueue(choose=choose, dials_per_second=limits.dials_per_second)
-        self._arrivals = Arrivals(ARRIVALS)
         self._outage = Outage()
         self._places = Places(limits)
+        self._candidates = Candidates(
+            self._archives, gate=self.gate, queue=self._queue, outage=self._outage, limits=limits
+        )
+        self._rotation = Rotation(
+            self._archives, queue=self._queue, places=self._places, limits=limits, choose=choose
+        )
         self._changed: set[bytes] = set()
 
     # ---- archives
@@ -71,6 +78,7 @@ class PeerTable:
         archive = self._archives.pop(name, None)
         if archive is None:
             return
+        self._rotation.forget(name)
         for peer in (*archive.known.values(), *archive.callers):
             self._queue.discard(peer)
             self._outage.forget(peer)
@@ -81,9 +89,14 @@ class PeerTable:
         return name in self._archives
 
     def hungry(self, name: bytes, hungry: bool) -> None:
-        """Whether an archive misses blocks: its peers come first when the network is back."""
-        if name in self._archives:
+        """Whether an archive misses blocks: its peers come first while it has no connection."""
+        if name in self._archives and self._archives[name].hungry is not hungry:
             self._archives[name].hungry = hungry
+            self._rotation.starves(name)
+
+    def is_hungry(self, name: bytes) -> bool:
+        """Whether a joined archive misses blocks."""
+        return self._archives[name].hungry
 
     def full(self, name: bytes) -> bool:
         """Whether an archive, or all of them together, have as many callers as they may."""
@@ -114,24 +127,11 @@ class PeerTable:
         """A discovery network named a peer; whether that is news and worth a dial."""
         self._at_once(self._outage.life(told_by.host, now), now)
         archive = self._archives.get(name)
-        if archive is None or not self.gate.welcome(address, told_by, now):
-            return False
-        peer = archive.known.get(address)
-        if peer is not None:
-            return self._found_again(peer, source, now)
-        if archive.bans.until(address) > now:
-            return False
-        if not all(a.take(source, told_by.host, now) for a in (archive.arrivals, self._arrivals)):
-            return False
-        if len(archive.known) >= self._limits.candidates:
-            loud = archive.expendable()
-            if loud is None:
-                return False
-            self._forget(loud, archive)
-        peer = Peer(name, address, source, told_by.host, first_seen=now, last_seen=now)
-        archive.known[address] = peer
-        self._queue.put(peer, now)
-        return True
+        first = archive is not None and not archive.known
+        news = self._candidates.found(name, address, source, told_by, now)
+        if news and first:
+            self._rotation.starves(name)
+        return news
 
     def add(self, name: bytes, address: Address, now: float) -> None:
         """Somebody gave a peer by hand: it is dialled at once, and never forgotten while joined.
@@ -139,23 +139,7 @@ class PeerTable:
         That word also ends a ban. An address that nobody can have, or that the rules keep out, is
         kept with the reason. Nothing happens if the archive is not joined.
         """
-        archive = self._archives.get(name)
-        if archive is None:
-            return
-        peer = archive.known.setdefault(address, Peer(name, address, MANUAL, first_seen=now))
-        peer.source = MANUAL
-        peer.named_by(MANUAL)
-        if peer.busy or peer.state is State.COVERED:
-            return
-        peer.last_error = self.gate.objection(address)
-        if peer.last_error is not None:
-            self._queue.discard(peer)
-            peer.state = State.GONE
-            return
-        peer.state = State.WAITING
-        peer.failures = peer.faults = 0
-        archive.bans.lift(address)
-        self._queue.put(peer, now)
+        self._candidates.add(name, address, now)
 
     def next_dial(self, now: float) -> Peer | None:
         """Choose whom to dial now; one that is connected is silent, and gets another connection."""
@@ -163,7 +147,7 @@ class PeerTable:
             probe.urgent, probe.probed_at = True, now
             self._queue.put(probe, now)
         while not self._places.no_dial() and self._queue.may_dial(now):
-            peer = self._queue.take(now)
+            peer = self._rotation.next(now)
             if peer is None:
                 break
             archive = self._archives[peer.name]
@@ -185,8 +169,26 @@ class PeerTable:
         """When `next_dial` should be asked again; None: when something else has changed."""
         if self._places.no_dial():
             return None
-        times = (self._queue.next_time(now), self._outage.next_time(now))
+        times = (self._rotation.next_time(now), self._outage.next_time(now))
         return min((time for time in times if time is not None), default=None)
+
+    def wants_room(self, now: float) -> bool:
+        """Whether connections may have to end for others, see `make_room`."""
+        return self._rotation.wanted(now) and not self._outage.active(now)
+
+    def make_room(self, idle: list[Peer], now: float) -> list[Peer]:
+        """All places are taken: whose connections end, so that archives without any get one.
+
+        Their peers are dialled again when all who wait have had their turn.
+
+        Args:
+            idle: Peers that we dialled, with connections that are of no use at the moment.
+            now: Seconds.
+        """
+        leavers = self._rotation.leavers(idle, now)
+        for peer in leavers:
+            self._take_turns(self._end(peer, self._archives[peer.name], now), now)
+        return leavers
 
     # ---- connections
 
@@ -312,37 +314,13 @@ class PeerTable:
 
     def obey(self, rules: AddressRules, now: float) -> None:
         """Other rules: candidates that they keep out are forgotten. Connections stay."""
-        self.gate.rules = rules
-        for name, archive in self._archives.items():
-            for peer in [one for one in archive.known.values() if one.idle]:
-                refusal = rules.refusal(peer.address.host)
-                if peer.source == MANUAL and (refusal is not None or peer.state is State.GONE):
-                    self.add(name, peer.address, now)
-                elif refusal is not None:
-                    self._forget(peer, archive)
+        self._candidates.obey(rules, now)
 
     def own_address(self, host: str | None, port: int | None) -> None:
         """Where others see this daemon, as far as it is known: it is no candidate."""
-        address = self.gate.seen_at(host, port)
-        for archive in self._archives.values():
-            peer = archive.known.get(address) if address is not None else None
-            if peer is not None and peer.source != MANUAL and peer.idle:
-                self._forget(peer, archive)
+        self._candidates.own_address(host, port)
 
     # ---- inside
-
-    def _found_again(self, peer: Peer, source: str, now: float) -> bool:
-        peer.named_by(source)
-        peer.last_seen = now
-        if peer.state is not State.WAITING or not retries.hasten(peer, now):
-            return False
-        self._queue.put(peer, now)
-        return True
-
-    def _forget(self, peer: Peer, archive: ArchivePeers) -> None:
-        self._queue.discard(peer)
-        self._outage.forget(peer)
-        archive.forget(peer)
 
     def _at_once(self, peers: Iterable[Peer], now: float) -> None:
         """The network is back: dial who is waited for, before all others if blocks are missing."""
@@ -367,12 +345,30 @@ class PeerTable:
         if archive is None or not peer.busy:
             return
         settled = peer.handshaken_at is not None and now - peer.handshaken_at >= SETTLED
+        refused = why is None and peer.initiator and peer.handshaken_at is None
         again = self._end(peer, archive, now)
         peer.last_error = why
+        if refused:
+            self._rotation.turned_away(peer, now)
+        if settled and why is None and self._places.crowded:
+            self._rotation.freed(now)
+            self._take_turns(again, now)
+            return
         for one in again:
             if settled:
                 one.failures = one.faults = 0
             self._retry(one, archive, now, unheard=unheard)
+
+    def _take_turns(self, peers: list[Peer], now: float) -> None:
+        """Whoever made room for others, here or there, waits until they had their turn."""
+        for peer in peers:
+            peer.failures = peer.faults = 0
+            refusal = self.gate.refusal(peer.address.host)
+            if refusal is None:
+                self._outage.forget(peer)
+                self._queue.put_in_turn(peer)
+            else:
+                self._retry(peer, self._archives[peer.name], now, unheard=False)
 
     def _retry(self, peer: Peer, archive: ArchivePeers, now: float, *, unheard: bool) -> None:
         refusal, pause = self.gate.refusal(peer.address.host), retries.after_failure(peer, now)
@@ -380,7 +376,7 @@ class PeerTable:
             peer.state, peer.last_error = State.GONE, refusal
             return
         if refusal is not None or pause is None:
-            self._forget(peer, archive)
+            self._candidates.forget(peer)
             return
         if not unheard:
             self._outage.forget(peer)
@@ -418,6 +414,7 @@ class PeerTable:
             The addresses of this peer that can be dialled; they are waiting, but not queued yet.
         """
         again, peer.covers = peer.covers, []
+        had_turn = peer.handshaken_at is not None and now - peer.handshaken_at >= SETTLED
         if peer.source == INBOUND:
             archive.callers.pop(peer, None)
         else:
@@ -433,6 +430,8 @@ class PeerTable:
             archive.remember(peer)
         for one in again:
             one.state = State.WAITING
+        if not archive.busy:
+            self._rotation.bare(archive, now, had_turn=had_turn)
         parked, archive.parked = archive.parked, []
         for other in parked:
             if other.state is State.WAITING and not other.ticket:

@@ -21,8 +21,26 @@ class Places:
 
     def no_dial(self) -> bool:
         """Whether nobody may be dialled until somebody else is done."""
-        full = self.busy >= self._limits.connections
-        return full or self.dialling >= self._limits.open_dials
+        return not (self.free and self.dials_left)
+
+    @property
+    def free(self) -> int:
+        """Places that nobody has."""
+        return max(0, self._limits.connections - self.busy)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so few are free that archives without any connection go first.
+
+        That is before an end with as many places has none for callers any more.
+        """
+        limit = self._limits.connections
+        return self.busy >= limit - 2 * (limit // RESERVED)
+
+    @property
+    def dials_left(self) -> int:
+        """Dials that may be under way besides those that are."""
+        return max(0, self._limits.open_dials - self.dialling)
 
     def no_dial_about(self, archive: ArchivePeers) -> bool:
         """Whether an archive has as many connections as it may."""

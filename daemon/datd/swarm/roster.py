@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
+from datd.discovery.rates import Window
 from datd.errors import DatdError
 from datd.swarm.addresses import neighbourhood
 from datd.swarm.hearing import HeardStream
-from datd.swarm.limits import SILENT, SwarmLimits
+from datd.swarm.limits import HUNGRY_IDLE, IDLE, SILENT, SwarmLimits
 from datd.swarm.peer import Peer
 from datd.swarm.peers import PeerTable
-from datd.swarm.rates import Window
 from datd.transport.base import Stream
 from datd.types import Address
 
@@ -77,7 +77,16 @@ class Connection:
 
     def delivered(self, blocks: int, size: int = 0) -> None:
         """The peer sent so many blocks, and bytes in them, that verify."""
+        self.stream.used()
         self._roster.delivered(self, blocks, size)
+
+    def served(self) -> None:
+        """The peer is sent blocks."""
+        self.stream.used()
+
+    def idle(self, now: float, seconds: float) -> bool:
+        """Whether no block went either way for so long."""
+        return self.stream.idleness(now) >= seconds
 
     def silent(self, now: float) -> bool:
         """Whether nothing came for so long that the peer may be gone."""
@@ -192,14 +201,39 @@ class Roster:
     def supplant(self, old: Connection, now: float) -> bool:
         """A new dial to a silent peer was answered: whether it takes the old connection's place.
 
-        If it does, the old one is cut off; nothing that it does from then on concerns the peer.
+        If it does, the old one is cut off, without a word: an original that gets the word that the
+        old one ends, by uTP, waits with it and refuses the new one as a duplicate.
         """
         if old not in self._all or not old.silent(now):
             return False
-        self.forget(old)
-        old.peer = None
+        self._take_off(old)
+        old.stream.abort()
         old.cut()
         return True
+
+    def make_room(self, now: float) -> None:
+        """While all places are taken, end idle connections for archives without any.
+
+        Those go that we dialled: who calls knows what for. They end in order, and are dialled again
+        in their turn. To be asked every second.
+        """
+        if not self._table.wants_room(now):
+            return
+        idle = {one.peer: one for one in self._all if self._may_go(one, now) and one.peer}
+        for peer in self._table.make_room(list(idle), now):
+            self._take_off(idle[peer])
+            idle[peer].cut()
+
+    def _may_go(self, connection: Connection, now: float) -> bool:
+        if not connection.initiator or not connection.idle(now, IDLE):
+            return False
+        name = connection.discovery_key
+        return not (name and self._table.is_hungry(name)) or connection.idle(now, HUNGRY_IDLE)
+
+    def _take_off(self, connection: Connection) -> None:
+        """Have it end; nothing that it does from then on concerns its peer."""
+        self.forget(connection)
+        connection.peer = None
 
     def refused(self) -> list[Connection]:
         """Connections that the rules about addresses do not allow any more."""
@@ -238,6 +272,8 @@ class Roster:
             self._table.superseded(old.peer, peer)
             self._by_id[key] = new
             self.forget(old)
+            if old.silent(now):
+                old.stream.abort()  # see `supplant`
             old.cut()
 
     def _loses(self, new: Connection, old: Connection, remote_id: bytes, name: bytes) -> bool:

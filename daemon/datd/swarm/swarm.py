@@ -55,6 +55,7 @@ class Swarm:
         limits: SwarmLimits | None = None,
         rules: AddressRules | None = None,
         udp: UdpSocket | None = None,
+        own_hosts: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         """Nothing happens before `start`.
 
@@ -69,6 +70,7 @@ class Swarm:
             rules: Whom to keep apart from.
             udp: The socket that transports and networks share. It is bound to the number of the
                 TCP port here, and closed last.
+            own_hosts: Gives the addresses of this host's interfaces: others must not name them.
         """
         limits = limits or SwarmLimits()
         self._transports = transports
@@ -76,7 +78,7 @@ class Swarm:
         self._udp = udp
         self._serve = serve
         self._clock = clock
-        self._table = PeerTable(choose=choose, limits=limits, rules=rules)
+        self._table = PeerTable(choose=choose, limits=limits, rules=rules, own_hosts=own_hosts)
         self._roster = Roster(self._table, peer_id, limits)
         self._judge = Judge(self._table, self._roster)
         paces = [Pace(one.name, one.interval, one.lookups_per_second) for one in networks]
@@ -262,6 +264,7 @@ class Swarm:
             if now >= self._pulse_at:
                 self._pulse_at = now + _PULSE
                 self._talking = self._roster.pulse(now)
+                self._roster.make_room(now)
             while (peer := self._table.next_dial(now)) is not None:
                 task = self._start(self._dial(peer))
                 self._dials[task] = peer
