@@ -13,7 +13,7 @@ import pytest
 
 from datd.discovery.base import OnPeer
 from datd.discovery.dht import krpc
-from datd.discovery.dht.krpc import Message, Query
+from datd.discovery.dht.krpc import Answer, Message, Query
 from datd.discovery.dht.network import DhtDiscovery
 from datd.discovery.dht.node import DhtNode, PeerFound, RoundOver
 from datd.discovery.dht.service import ServiceLimits
@@ -35,6 +35,9 @@ def inner(number: int) -> Address:
 def outer(number: int) -> Address:
     """Addresses of as many owners: 1.0.0.1, 2.0.0.1 … 99.0.0.1, 1.1.0.1 …"""
     return Address(f"{number % 99 + 1}.{number // 99}.0.1", 6881)
+
+
+_OURS = inner(0)
 
 
 class DhtWorld:
@@ -177,6 +180,31 @@ class Stranger:
             answer = self.answer(message, source)
             if answer is not None:
                 self.say(answer, source)
+
+
+def friend(world: DhtWorld, address: Address, **said: object) -> Stranger:
+    """A node that answers every query, with more if the test says so."""
+    stranger = Stranger(world, address)
+
+    def answer(query: Query, source: Address) -> Message:
+        fields: dict[str, object] = {"token": b"tok"} if query.method == krpc.GET_PEERS else {}
+        fields.update(said if query.method != krpc.ANNOUNCE_PEER else {})
+        return Answer(query.transaction, stranger.id, **fields)  # type: ignore[arg-type]
+
+    stranger.answer = answer
+    return stranger
+
+
+def joined(world: DhtWorld, *entries: Stranger, address: Address = _OURS) -> DhtNode:
+    node = world.node(address)
+    node.bootstrap([entry.address for entry in entries])
+    world.turn(address)
+    world.run(5)
+    return node
+
+
+def asked(stranger: Stranger, method: bytes) -> list[Query]:
+    return [one for one in stranger.heard if isinstance(one, Query) and one.method == method]
 
 
 class Rounds:

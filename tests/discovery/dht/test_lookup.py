@@ -2,7 +2,15 @@ import random
 
 from datd.discovery.dht.contacts import Contact
 from datd.discovery.dht.ids import distance
-from datd.discovery.dht.lookup import MAX_ASKED, MAX_CANDIDATES, MAX_OF_A_NETWORK, Lookup
+from datd.discovery.dht.lookup import (
+    CREDIT,
+    LAST_CREDIT,
+    MAX_ASKED,
+    MAX_CANDIDATES,
+    MAX_HELD,
+    MAX_OF_A_NETWORK,
+    Lookup,
+)
 from datd.types import Address
 
 TARGET, OWN = bytes(20), b"\xff" * 20
@@ -96,7 +104,7 @@ def test_it_walks_to_the_closest_of_a_whole_network():
     lookup = Lookup(target, OWN)
     lookup.add(nodes[:3])
     while (contact := lookup.next()) is not None:
-        lookup.add(known_to(contact))
+        lookup.named(known_to(contact))
         lookup.answered(contact)
     expected = sorted(nodes, key=lambda one: distance(one.id, target))[:8]
     assert [contact for contact, _ in lookup.closest(8)] == expected
@@ -107,7 +115,7 @@ def test_t31_ever_closer_nodes_that_do_not_exist_end_the_search_some_time():
     lookup = lookup_of(at(1 << 150))
     near = 1 << 149
     while (contact := lookup.next()) is not None:
-        lookup.add(at(near - one) for one in range(20))
+        lookup.named(at(near - one) for one in range(20))
         near >>= 1
         lookup.answered(contact)
     assert lookup.over
@@ -139,3 +147,105 @@ def test_one_address_is_one_node():
     lookup.add(Contact(near.to_bytes(20, "big"), Address("10.0.0.1", 1)) for near in range(9, 50))
     assert lookup.next() is not None
     assert lookup.next() is None
+
+
+def asked_now(lookup: Lookup) -> list[Contact]:
+    """All that it would ask without an answer."""
+    found: list[Contact] = []
+    while (contact := lookup.next()) is not None:
+        found.append(contact)
+    return found
+
+
+def test_t31_of_invented_nodes_a_few_are_asked_beside_those_known_from_earlier():
+    known = list(map(at, range(100, 120)))
+    lookup = lookup_of(*known)
+    lookup.named(map(at, range(1, 21)))
+    lies = list(map(at, range(1, 1 + CREDIT)))
+    asked = asked_now(lookup)
+    assert asked == lies + known[: 20 - CREDIT]
+    for contact in lies:
+        lookup.late(contact)
+    assert asked_now(lookup) == known[20 - CREDIT :]
+    for contact in known:
+        lookup.answered(contact)
+    assert asked_now(lookup) == []
+    assert is_over(lookup)
+
+
+def test_those_whom_an_honest_node_names_are_asked_as_they_answer():
+    lookup = lookup_of()
+    lookup.named(map(at, range(1, 21)))
+    asked = 0
+    while rounds := asked_now(lookup):
+        assert len(rounds) <= asked + CREDIT
+        asked += len(rounds)
+        for contact in rounds:
+            lookup.answered(contact)
+    assert asked == 20
+
+
+def test_a_stale_list_of_nodes_is_tried_further_when_there_is_nothing_else():
+    lookup = lookup_of()
+    lookup.named(map(at, range(1, 21)))
+    asked: list[Contact] = []
+    while rounds := asked_now(lookup):
+        asked += rounds
+        for contact in rounds:
+            lookup.late(contact)
+            lookup.failed(contact)
+    assert asked == list(map(at, range(1, 1 + LAST_CREDIT)))
+    assert is_over(lookup)
+    assert lookup.fruitless
+
+
+def test_liars_who_name_the_same_nodes_fall_together():
+    known = list(map(at, range(1000, 1020)))
+    lookup = lookup_of(*known)
+    for _ in range(5):
+        lookup.named(map(at, range(1, 21)))
+    asked = 0
+    while rounds := [one for one in asked_now(lookup) if one not in known]:
+        asked += len(rounds)
+        for contact in rounds:
+            lookup.failed(contact)
+    assert asked == CREDIT
+
+
+def test_an_answer_that_comes_late_is_no_longer_held_against_anybody():
+    known = list(map(at, range(100, 120)))
+    lookup = lookup_of(*known)
+    lookup.named(map(at, range(1, 21)))
+    named = asked_now(lookup)[:CREDIT]
+    for contact in named:
+        lookup.late(contact)
+    assert at(CREDIT + 1) not in asked_now(lookup)
+    lookup.answered(named[0])
+    assert asked_now(lookup) == [at(CREDIT + 1), at(CREDIT + 2)]
+
+
+def test_a_wrong_id_does_not_hide_a_node_nor_have_it_asked_for_ever():
+    lie, real = at(1, "10.0.0.9"), at(50, "10.0.0.9")
+    lookup = lookup_of()
+    lookup.named([lie, at(60)])
+    lookup.named([real])
+    assert lookup.next() == lie
+    lookup.failed(lie, real)
+    assert lookup.next() == real
+    lookup.failed(real, at(2, "10.0.0.9"))
+    assert asked_now(lookup) == [at(60)]
+
+
+def test_t31_named_nodes_that_wait_are_bounded_and_hide_no_known_ones():
+    known = list(map(at, range(100_000, 100_020)))
+    lookup = lookup_of(*known)
+    for number in range(500):
+        lookup.named(
+            Contact(
+                (number * 50 + one).to_bytes(20, "big"), Address("10.0.0.1", 1 + number * 50 + one)
+            )
+            for one in range(1, 50)
+        )
+    assert len(lookup._candidates) == MAX_CANDIDATES
+    assert lookup._held == sum(len(namer.held) for namer in lookup._namers) <= MAX_HELD
+    assert {one.contact for one in lookup._candidates} >= set(known)

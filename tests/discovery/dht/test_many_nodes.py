@@ -113,6 +113,47 @@ def test_dead_nodes_leave_the_tables_and_newcomers_get_in():
     assert len(knowing) >= 5
 
 
+@pytest.mark.parametrize("liars", [1, 5])
+def test_who_invents_nodes_close_to_a_name_does_not_hide_it(liars):
+    """Each liar answers every question with 20 nodes next to the target, none of which is there."""
+    world = DhtWorld(seed=3)
+    addresses = world.network(60, outer)
+    invented = 0
+
+    def lie_as(node_id: bytes, query: Query, source: Address) -> Answer:
+        nonlocal invented
+        fakes: list[Contact] = []
+        for _ in range(20):
+            invented += 1
+            host = f"{101 + invented % 90}.{invented // 90 % 250}.{invented // 22_500}.9"
+            near = (query.target or node_id)[:18] + world.random.randbytes(2)
+            fakes.append(Contact(near, Address(host, 6881)))
+        return Answer(query.transaction, node_id, contacts=tuple(fakes), token=b"t")
+
+    evils = [Stranger(world, Address(f"200.1.{number}.7", 6881)) for number in range(liars)]
+    for evil in evils:
+        evil.answer = partial(lie_as, evil.id)
+        for honest in addresses:
+            evil.say(Query(b"hi", krpc.PING, evil.id), honest)
+        world.run(0.5)
+    world.run(60)
+    for number in range(10):
+        name = world.random.randbytes(20)
+        announcer, asker = addresses[10 + number], Address(f"150.{number}.0.1", 6881)
+        # Both ways into the network: one of them lies.
+        world.node(asker).bootstrap([evils[0].address, addresses[30]])
+        world.turn(asker)
+        began = world.now
+        world.nodes[announcer].announce(name, 3282, implied=False)
+        world.turn(announcer)
+        world.run_until(partial(bool, world.over[announcer]), limit=5)
+        world.nodes[asker].lookup(name)
+        world.turn(asker)
+        world.run_until(partial(bool, world.found[asker]), limit=5)
+        assert world.now - began <= 5
+    assert invented > 1000
+
+
 def test_an_owner_of_many_addresses_does_not_hide_a_name():
     """A hundred nodes of one /24, nearer to the name than any honest one, name each other only."""
     world = DhtWorld(seed=8)

@@ -1,10 +1,13 @@
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 
 import pytest
 from tests.helpers.dht import Rounds, dht_on
+from tests.helpers.virtual_time import in_virtual_time
 from tests.suites.discovery_networks import KEY, OTHER, DiscoveryNetworkSuite, Host
 
+from datd.discovery.dht import krpc
 from datd.discovery.dht import state as node_state
 from datd.discovery.dht.contacts import Contact
 from datd.discovery.dht.network import FIRST_RETRY, DhtDiscovery
@@ -200,6 +203,77 @@ async def test_a_bootstrap_node_that_comes_up_late_is_asked_again(sockets):
     await until(lambda: early.network.statistics["nodes"])
     await early.network.close()
     await node.network.close()
+
+
+class Wire(UdpSocket):
+    """A socket without a system: nodes of a test answer what is sent, or nobody does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.port = 6881
+        self.living = {Address(f"10.0.0.{number}", 6881) for number in range(1, 21)}
+        self.asked: list[tuple[float, Address, bytes]] = []
+        self._takers: list[Callable[[Sequence[bytes], Address], None]] = []
+
+    async def listen(self, host: str, port: int, *, exact: bool = False) -> int:
+        return self.port
+
+    def route(self, kind, receive, flush=None) -> None:
+        def take(datagrams: Sequence[bytes], source: Address) -> None:
+            receive(datagrams, source)
+            if flush is not None:
+                flush()
+
+        self._takers.append(take)
+
+    def send(self, datagram: bytes, address: Address) -> None:
+        loop = asyncio.get_running_loop()
+        query = krpc.decode(datagram)
+        assert isinstance(query, krpc.Query)
+        self.asked.append((loop.time(), address, query.target or b""))
+        if address in self.living:
+            contacts = tuple(Contact(self._id(one), one) for one in sorted(self.living))
+            answer = krpc.Answer(
+                query.transaction,
+                self._id(address),
+                contacts=contacts,
+                families=frozenset({4}),
+                token=b"t",
+            )
+            data = krpc.encode(answer)
+            for take in self._takers:
+                loop.call_later(0.05, take, [data], address)
+
+    def _id(self, address: Address) -> bytes:
+        return address.host.rpartition(".")[2].encode().rjust(20, b"i")
+
+
+def test_when_the_known_nodes_go_bootstrap_nodes_are_asked_at_once_and_names_follow():
+    async def story() -> None:
+        udp, loop = Wire(), asyncio.get_running_loop()
+        every, entry = set(udp.living), Address("10.0.0.1", 6881)
+        network = await dht_on(udp, entry.host)
+        host = await started(network)
+        await asyncio.sleep(7200)
+        assert network.statistics["nodes"] == 20
+        network.join(KEY, True)
+        udp.living.clear()
+        began, before = loop.time(), len(udp.asked)
+        network.lookup(KEY)
+        await asyncio.sleep(120)
+        own = {
+            when - began
+            for when, address, target in udp.asked[before:]
+            if address == entry and target not in (NAME, b"")
+        }
+        assert min(own) < 30
+        assert len(own) < 20
+        udp.living |= every
+        await asyncio.sleep(130)
+        assert network.statistics["announced"] == 8
+        await host.network.close()
+
+    in_virtual_time(story())
 
 
 async def test_names_of_bootstrap_nodes_are_looked_up(sockets):

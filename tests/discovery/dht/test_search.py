@@ -1,7 +1,14 @@
 from datd.discovery.dht import krpc
 from datd.discovery.dht.contacts import Contact
 from datd.discovery.dht.lookup import Lookup
-from datd.discovery.dht.search import ANNOUNCED_TO, MAX_AT_ONCE, Announcement, Ask, Search
+from datd.discovery.dht.search import (
+    ANNOUNCED_TO,
+    MAX_AT_ONCE,
+    MAX_MORE_AT_ONCE,
+    Announcement,
+    Ask,
+    Search,
+)
 from datd.types import Address
 
 NAME, OWN = bytes(20), b"\xff" * 20
@@ -78,19 +85,21 @@ def test_an_entry_that_is_silent_ends_it():
     search = search_of(entries=[Address("192.0.2.1", 6881)])
     (ask,) = asks(search)
     search.late(ask)
+    # Nobody else is there to answer: it is waited for.
     assert asks(search) == []
-    assert search.over
+    waiting = search.over
     search.failed(ask, late=True)
-    assert search.over
+    assert asks(search) == []
+    assert (waiting, search.over, search.fruitless) == (False, True, True)
 
 
 def test_late_ones_do_not_hold_up_the_others():
-    search = search_of(*map(at, range(1, 11)))
+    search = search_of(*map(at, range(1, 20)))
     first = asks(search)
     for ask in first:
         search.late(ask)
     second = asks(search)
-    assert len(second) == MAX_AT_ONCE
+    assert len(second) == MAX_AT_ONCE + MAX_MORE_AT_ONCE
     search.answered(first[0], at(1), b"t", late=True)
     assert asks(search) == []  # it was counted out before
 
@@ -106,3 +115,15 @@ def test_known_tokens_are_used_at_once():
             answer(search, ask)
     assert sorted(methods) == [krpc.ANNOUNCE_PEER] * 4 + [krpc.GET_PEERS] * 2
     assert search.announced == 4
+
+
+def test_an_announcement_that_nobody_takes_came_to_nothing():
+    for taken in (False, True):
+        search = search_of(*map(at, range(1, 5)), announcement=HERE)
+        while not search.over:
+            for ask in asks(search):
+                if ask.method == krpc.ANNOUNCE_PEER and not taken:
+                    search.failed(ask, late=False)
+                else:
+                    answer(search, ask)
+        assert search.fruitless != taken

@@ -14,6 +14,7 @@ from datd.discovery.dht.ids import ID_BITS, id_in_bucket
 from datd.discovery.dht.lookup import WIDTH, Lookup
 from datd.discovery.dht.queries import at_once
 from datd.discovery.dht.recent import RecentSearches
+from datd.discovery.dht.repeats import Repeats
 from datd.discovery.dht.routing import RoutingTable
 from datd.discovery.dht.search import ANNOUNCED_TO, Announcement, Search
 from datd.types import Address
@@ -53,11 +54,18 @@ class Agenda:
         self._joining: set[Search] = set()
         self._to_refresh: deque[tuple[int, bytes]] = deque()
         self._recent = RecentSearches()
+        self._repeats = Repeats()
+        # Names under way of which one family's search has come to something.
+        self._fruitful: set[bytes] = set()
 
     @property
     def waiting(self) -> int:
         """Names whose search has not begun."""
         return len(self._waiting)
+
+    def next_timer(self) -> float:
+        """When `begin` has a search that came to nothing before; infinity if never."""
+        return self._repeats.next_time()
 
     def search(self, name: bytes, announcement: Announcement | None) -> None:
         """Have a name searched once, and announced if there is something to announce."""
@@ -71,6 +79,8 @@ class Agenda:
         self._waiting.pop(name, None)
         self.announcements.pop(name, None)
         self._recent.forget(name)
+        self._repeats.forget(name)
+        self._fruitful.discard(name)
         for search in [one for one in self.under_way if one.target == name]:
             if search not in self._joining:
                 del self.under_way[search]
@@ -107,6 +117,9 @@ class Agenda:
             The names among them.
         """
         begun: list[bytes] = []
+        again = self._repeats.due(now)
+        if again is not None:
+            self._waiting.setdefault(again)
         known = sum(len(table) for table in self._tables.values())
         if known and (known >= _FEW_NODES or not self._joining):
             limit = at_once(len(self._waiting)) // _QUERIES_FOR_A_SEARCH
@@ -130,6 +143,8 @@ class Agenda:
             self._joining.discard(search)
             # The buckets that it did not touch are due.
             self.look_after_tables(now)
+            if not search.fruitless:
+                self._repeats.soon(now)
             return False
         if search.background:
             return False
@@ -140,7 +155,20 @@ class Agenda:
             # Nodes went, or changed their secrets: once more, from the beginning.
             self._recent.forget(search.target)
             self._waiting.setdefault(search.target)
+        self._judge(search, now)
         return True
+
+    def _judge(self, search: Search, now: float) -> None:
+        """A name is searched again soon if nothing came of its search in any family."""
+        name = search.target
+        if not search.fruitless:
+            self._fruitful.add(name)
+            self._repeats.forget(name)
+        if any(one.target == name for one in self.under_way):
+            return
+        if name not in self._fruitful and name not in self._waiting:
+            self._repeats.failed(name, now)
+        self._fruitful.discard(name)
 
     def _begin_round(self, name: bytes, now: float) -> None:
         announcement = self.announcements.get(name)

@@ -1,16 +1,16 @@
 """The nodes that lead into a DHT, as the user names them, and their addresses.
 
-Names are looked up in a thread of their own, which nobody has to wait for, not even at the end.
+Names are looked up one after the other, beside the event loop.
 """
 
 import asyncio
-import contextlib
 import logging
 import socket
-import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
+from datd import errand
 from datd.discovery.dht.contacts import packed
 from datd.errors import ConfigError
 from datd.types import Address
@@ -66,13 +66,17 @@ def resolve(
         loop.call_soon(found, numeric)
         return
 
-    def work() -> None:
-        addresses = numeric + _look_up_all(names, look_up or _system_look_up)
-        # The loop may have ended in the meantime.
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(found, addresses)
+    def done(addresses: list[Address] | Exception) -> None:
+        if isinstance(addresses, OSError):  # no thread could be had
+            _log.info("DHT bootstrap nodes: %s", addresses)
+            addresses = []
+        if isinstance(addresses, Exception):
+            raise addresses
+        found(numeric + addresses)
 
-    threading.Thread(target=work, name="DHT bootstrap", daemon=True).start()
+    errand.start(
+        partial(_look_up_all, names, look_up or _system_look_up), done, name="DHT bootstrap"
+    )
 
 
 def _look_up_all(names: Sequence[Entry], look_up: Callable[[str], list[str]]) -> list[Address]:

@@ -35,7 +35,7 @@ SAVE_INTERVAL = 300.0
 # The bootstrap nodes are asked again, ever less often, until so many nodes are known.
 ENOUGH_NODES = 8
 FIRST_RETRY = 2.0
-LAST_RETRY = 900.0
+LAST_RETRY = 300.0
 _SECRET_SIZE = 32
 
 
@@ -92,6 +92,7 @@ class DhtDiscovery:
         self._timer_at = float("inf")
         self._soon: asyncio.Handle | None = None
         self._retry: asyncio.TimerHandle | None = None
+        self._had_enough = False
         self._saving: asyncio.TimerHandle | None = None
 
     @property
@@ -209,6 +210,7 @@ class DhtDiscovery:
         if self._node is not None:
             self._node.handle_timer(self._clock())
             self._turn()
+            self._watch_nodes()
 
     # ---- nodes
 
@@ -223,8 +225,17 @@ class DhtDiscovery:
         if self._node is None:
             return
         self._retry = self._loop.call_later(delay, self._find_nodes, min(2 * delay, LAST_RETRY))
-        if sum(self._node.nodes.values()) < ENOUGH_NODES:
+        if self._node.living < ENOUGH_NODES:
             resolve(self._entries, self._found_entries)
+
+    def _watch_nodes(self) -> None:
+        """Ask the bootstrap nodes at once when the others went; only timeouts make them go."""
+        if self._node is None or self._retry is None:
+            return
+        before, self._had_enough = self._had_enough, self._node.living >= ENOUGH_NODES
+        if before and not self._had_enough:
+            self._retry.cancel()
+            self._find_nodes(FIRST_RETRY)
 
     def _found_entries(self, entries: list[Address]) -> None:
         if self._node is None:

@@ -195,6 +195,11 @@ class DhtNode:
         return {family: len(table) for family, table in self._tables.items()}
 
     @property
+    def living(self) -> int:
+        """How many of these are not taken for dead."""
+        return sum(table.living for table in self._tables.values())
+
+    @property
     def peers(self) -> int:
         """Peers kept for others."""
         return self._service.peers
@@ -240,7 +245,7 @@ class DhtNode:
 
     def next_timer(self) -> float:
         """When to call `handle_timer`, at the latest."""
-        times = [self._upkeep + _UPKEEP_INTERVAL]
+        times = [self._upkeep + _UPKEEP_INTERVAL, self._agenda.next_timer()]
         if self._outbox:
             return float("-inf")
         if self._blocked is not None:
@@ -275,7 +280,7 @@ class DhtNode:
             self._failed(query, now, gone=False)
             return
         if expected is not None and expected.id != message.sender:
-            self._failed(query, now)
+            self._failed(query, now, real=Contact(message.sender, query.ask.address))
             return
         contact = expected or Contact(message.sender, query.ask.address)
         self._heard(contact, now)
@@ -303,7 +308,7 @@ class DhtNode:
                 near.append(contact)
             elif family_of(contact.address) in self._tables:
                 self._ping(contact)
-        search.lookup.add(near)
+        search.lookup.named(near)
         if query.ask.method != krpc.GET_PEERS:
             return
         told = self._agenda.under_way[search]
@@ -316,12 +321,14 @@ class DhtNode:
             if not _is_own(peer, answer.asker, own):
                 self._events.append(PeerFound(search.target, peer, source))
 
-    def _failed(self, query: Pending, now: float, *, gone: bool = True) -> None:
+    def _failed(
+        self, query: Pending, now: float, *, gone: bool = True, real: Contact | None = None
+    ) -> None:
         contact = query.ask.contact
         if gone and contact is not None:
             self._tables[family_of(contact.address)].failed(contact, now)
         if query.search is not None:
-            query.search.failed(query.ask, late=query.late)
+            query.search.failed(query.ask, late=query.late, real=real)
 
     # ---- queries of others
 

@@ -64,6 +64,12 @@ class RoutingTable:
     def __len__(self) -> int:
         return sum(len(bucket.nodes) for bucket in self._buckets.values())
 
+    @property
+    def living(self) -> int:
+        """Nodes that are not taken for dead; while our line is down, the dead are kept."""
+        nodes = (node for bucket in self._buckets.values() for node in bucket.nodes.values())
+        return sum(not node.bad for node in nodes)
+
     def heard(self, contact: Contact, now: float) -> Contact | None:
         """A node answered.
 

@@ -16,6 +16,8 @@ from datd.types import Address
 
 # Queries of one search at once: more of them only ask nodes that the next answer makes needless.
 MAX_AT_ONCE = 4
+# As many again where nodes do not answer: whoever names dead ones does not hold up the walk.
+MAX_MORE_AT_ONCE = 4
 # The reference announces to every node that it asked; 8 are enough and what libtorrent does.
 ANNOUNCED_TO = 8
 
@@ -94,6 +96,8 @@ class Search:
         self.short = bool(self._to_announce)
         self._walking = True
         self._under_way = 0
+        self._late = 0
+        self._late_pending = 0
 
     @property
     def target(self) -> bytes:
@@ -102,7 +106,7 @@ class Search:
 
     def next(self) -> Ask | None:
         """What to ask now; None if that depends on answers, or if all is over."""
-        if self._under_way >= MAX_AT_ONCE:
+        if self._under_way >= MAX_AT_ONCE + min(self._late, MAX_MORE_AT_ONCE):
             return None
         ask = self._next()
         if ask is not None:
@@ -117,7 +121,7 @@ class Search:
             contact = self.lookup.next()
             if contact is not None:
                 return Ask(self._method, contact.address, contact)
-            if not self._asking_entries and self.lookup.over:
+            if not self._asking_entries and self.lookup.over and not self._awaits_late_ones:
                 self._walking = False
                 if self.announcement is not None and not self.short:
                     self._to_announce.extend(
@@ -130,6 +134,18 @@ class Search:
             contact, token = self._to_announce.popleft()
             return Ask(ANNOUNCE_PEER, contact.address, contact, token)
         return None
+
+    @property
+    def _awaits_late_ones(self) -> bool:
+        """Nobody waits for those who are late, unless all are: then it is us who are slow."""
+        return self._late_pending > 0 and self.lookup.fruitless
+
+    @property
+    def fruitless(self) -> bool:
+        """Whether it came to nothing: nobody answered, or nobody took the announcement."""
+        if self.to_announce:
+            return not self.announced
+        return self.lookup.fruitless
 
     @property
     def over(self) -> bool:
@@ -156,16 +172,26 @@ class Search:
     def late(self, ask: Ask) -> None:
         """A query takes long; it is not waited for any more."""
         self._ended(ask, False)
+        self._late += 1
+        self._late_pending += 1
         if ask.contact is not None:
             self.lookup.late(ask.contact)
 
-    def failed(self, ask: Ask, *, late: bool) -> None:
-        """A query came to nothing."""
+    def failed(self, ask: Ask, *, late: bool, real: Contact | None = None) -> None:
+        """A query came to nothing.
+
+        Args:
+            ask: What was asked.
+            late: Whether it had been told late before.
+            real: Who answered in place of the one who was asked.
+        """
         self._ended(ask, late)
         if ask.contact is not None and ask.method != ANNOUNCE_PEER:
-            self.lookup.failed(ask.contact)
+            self.lookup.failed(ask.contact, real)
 
     def _ended(self, ask: Ask, late: bool) -> None:
-        if not late:
+        if late:
+            self._late_pending -= 1
+        else:
             self._under_way -= 1
             self._asking_entries -= ask.contact is None
