@@ -1,17 +1,12 @@
 """The command around the DHT node, as a process that is spoken to over loopback."""
 
 import argparse
-import os
 import random
 import re
-import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,75 +15,22 @@ from datd import dht_node
 from datd.discovery.dht import krpc
 from datd.discovery.dht.krpc import Answer, Error, Query
 from datd.errors import ConfigError
+from tests.helpers.reference import PATIENCE
+from tests.helpers.servers import Server, running_dht_node
 from tests.helpers.virtual_time import in_virtual_time
 
 NAME, ME = b"n" * 20, b"m" * 20
 UNIT = Path(__file__).parents[1] / "systemd" / "datd-dht.service"
-# Five times what a loaded machine of two cores was seen to need (decision 29).
-PATIENCE = 30.0
 
 
-class Node:
-    """A `datd dht-node` of its own."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.log: list[str] = []
-        self._news = threading.Condition()
-        self._ear = threading.Thread(target=self._listen, daemon=True)
-        self._ear.start()
-        self.port = int(self.says(r"listening on UDP \S+:(\d+)$")[1])
-
-    def says(self, pattern: str, *, after: int = 0) -> re.Match[str]:
-        deadline = time.monotonic() + PATIENCE
-        with self._news:
-            while True:
-                for line in self.log[after:]:
-                    if found := re.search(pattern, line):
-                        return found
-                assert time.monotonic() < deadline, f"not {pattern}: {self.log}"
-                self._news.wait(1)
-
-    def numbers(self) -> dict[str, int]:
-        before = len(self.log)
-        self.process.send_signal(signal.SIGUSR1)
-        told = self.says(r"INFO (?:\S+ )*?(nodes \d.*)$", after=before)[1]
-        return {name: int(count) for name, count in (one.split() for one in told.split(", "))}
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(20)
-        self._ear.join(10)
-        return status
-
-    def _listen(self) -> None:
-        assert self.process.stderr is not None
-        with self.process.stderr as lines:
-            for line in lines:
-                with self._news:
-                    self.log.append(line.rstrip())
-                    self._news.notify_all()
+# On loopback.
+running = partial(running_dht_node, None, "")
 
 
-def command(*arguments: object) -> list[str]:
-    own = ("--host", "127.0.0.1", "--port", "0")
-    return [sys.executable, "-m", "datd", "dht-node", *own, *map(str, arguments)]
-
-
-@contextmanager
-def running(*arguments: object, environment: dict[str, str] | None = None) -> Iterator[Node]:
-    process = subprocess.Popen(
-        command(*arguments),
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, **(environment or {})},
-    )
-    try:
-        yield Node(process)
-    finally:
-        process.kill()
-        process.wait(20)
+def numbers(node: Server) -> dict[str, int]:
+    """What a node tells of itself when asked."""
+    told = (one.split() for one in node.numbers().split(", "))
+    return {name: int(count) for name, count in told}
 
 
 @pytest.fixture
@@ -110,15 +52,15 @@ def ask(sock: socket.socket, port: int, query: Query) -> Answer | Error:
 
 def test_it_keeps_what_is_announced_and_tells_it(asker):
     with running() as node:
-        got = ask(asker, node.port, Query(b"1", krpc.GET_PEERS, ME, NAME))
+        got = ask(asker, node.ports[0], Query(b"1", krpc.GET_PEERS, ME, NAME))
         assert isinstance(got, Answer)
         announcement = Query(b"2", krpc.ANNOUNCE_PEER, ME, NAME, port=3282, token=got.token)
-        assert isinstance(ask(asker, node.port, announcement), Answer)
-        got = ask(asker, node.port, Query(b"3", krpc.GET_PEERS, ME, NAME))
+        assert isinstance(ask(asker, node.ports[0], announcement), Answer)
+        got = ask(asker, node.ports[0], Query(b"3", krpc.GET_PEERS, ME, NAME))
         assert isinstance(got, Answer)
         assert got.values == (bytes([127, 0, 0, 1]) + (3282).to_bytes(2, "big"),)
-        numbers = node.numbers()
-        assert (numbers["peers"], numbers["answered"]) == (1, 3)
+        told = numbers(node)
+        assert (told["peers"], told["answered"]) == (1, 3)
         assert node.stop() == 0
 
 
@@ -127,7 +69,7 @@ def test_it_comes_back_with_its_id(tmp_path, asker):
     ids = []
     for _ in range(2):
         with running("--state", state) as node:
-            got = ask(asker, node.port, Query(b"1", krpc.PING, ME))
+            got = ask(asker, node.ports[0], Query(b"1", krpc.PING, ME))
             assert isinstance(got, Answer)
             ids.append(got.sender)
             assert node.stop() == 0
@@ -136,22 +78,23 @@ def test_it_comes_back_with_its_id(tmp_path, asker):
 
 
 def test_nodes_find_each_other_through_the_first_one():
-    with running() as first, running("--bootstrap", f"127.0.0.1:{first.port}") as second:
-        deadline = time.monotonic() + PATIENCE
-        while not (first.numbers()["nodes"] and second.numbers()["nodes"]):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+    with (
+        running() as first,
+        running("--bootstrap", first.server) as second,
+    ):
+        for node in (first, second):
+            node.wait_for_numbers(r"nodes [1-9]")
 
 
 def test_more_may_be_answered_than_usual(asker):
-    def answered(node: Node) -> int:
+    def answered(node: Server) -> int:
         for number in range(60):
             query = Query(bytes([number]), krpc.PING, ME, read_only=True)
-            asker.sendto(krpc.encode(query), ("127.0.0.1", node.port))
+            asker.sendto(krpc.encode(query), ("127.0.0.1", node.ports[0]))
         deadline = time.monotonic() + PATIENCE
-        while (numbers := node.numbers())["received"] < 60:
+        while (told := numbers(node))["received"] < 60:
             assert time.monotonic() < deadline
-        return numbers["answered"]
+        return told["answered"]
 
     with running() as node:
         assert answered(node) < 60
@@ -159,13 +102,14 @@ def test_more_may_be_answered_than_usual(asker):
         assert answered(node) == 60
 
 
-def test_the_service_manager_hears_that_it_is_ready_and_ends(tmp_path):
+def test_the_service_manager_hears_that_it_is_ready_and_ends(tmp_path, monkeypatch):
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(path))
         manager.settimeout(PATIENCE)
-        environment = {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "60000000"}
-        with running(environment=environment) as node:
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        monkeypatch.setenv("WATCHDOG_USEC", "60000000")
+        with running() as node:
             assert {manager.recv(100), manager.recv(100)} == {b"READY=1", b"WATCHDOG=1"}
             assert node.stop() == 0
             assert manager.recv(100) == b"STOPPING=1"
@@ -175,11 +119,13 @@ def test_garbage_does_not_end_it(asker):
     chance = random.Random(4)
     with running() as node:
         for _ in range(500):
-            asker.sendto(b"d" + chance.randbytes(chance.randrange(60)), ("127.0.0.1", node.port))
+            asker.sendto(
+                b"d" + chance.randbytes(chance.randrange(60)), ("127.0.0.1", node.ports[0])
+            )
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
             other.bind(("127.0.0.1", 0))
             other.settimeout(20)
-            assert isinstance(ask(other, node.port, Query(b"1", krpc.PING, ME)), Answer)
+            assert isinstance(ask(other, node.ports[0], Query(b"1", krpc.PING, ME)), Answer)
         assert node.stop() == 0
 
 

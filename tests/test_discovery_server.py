@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,16 @@ from datd.discovery import dns_message
 from datd.discovery.dns_message import Message
 from datd.errors import ConfigError
 from datd.types import Address
-from tests.helpers.discovery_server import COMMAND, RunningDiscoveryServer, running_discovery_server
 from tests.helpers.pieces import missing
+from tests.helpers.servers import Server, running_discovery_server
 from tests.helpers.virtual_time import in_virtual_time
 
+COMMAND = (sys.executable, "-m", "datd", "discovery-server")
 DOMAIN = "dat.local"
 NAME = bytes(range(20))
 PROBE = dns_message.encode_probe(7, DOMAIN)
+# On loopback.
+running = partial(running_discovery_server, None, "")
 
 
 class Host:
@@ -69,9 +73,9 @@ class Host:
 
 
 @pytest.fixture
-def server() -> Iterator[RunningDiscoveryServer]:
-    with running_discovery_server(None, "", "--port", "0") as running:
-        yield running
+def server() -> Iterator[Server]:
+    with running() as server:
+        yield server
 
 
 def free_ports(count: int) -> list[int]:
@@ -79,7 +83,7 @@ def free_ports(count: int) -> list[int]:
         return [sockets.enter_context(Host()).port for _ in range(count)]
 
 
-def test_it_answers_ends_when_asked_and_tells_its_numbers(server: RunningDiscoveryServer):
+def test_it_answers_ends_when_asked_and_tells_its_numbers(server: Server):
     with Host() as host:
         (record,) = host.ask(PROBE, server.ports[0]).records
         assert (record.text.host, record.text.port) == ("127.0.0.1", host.port)
@@ -89,9 +93,7 @@ def test_it_answers_ends_when_asked_and_tells_its_numbers(server: RunningDiscove
     assert server.stop() == 0
 
 
-def test_t31_a_datagram_that_is_too_long_is_not_read_as_a_shorter_one(
-    server: RunningDiscoveryServer,
-):
+def test_t31_a_datagram_that_is_too_long_is_not_read_as_a_shorter_one(server: Server):
     with Host() as host:
         assert host.ask(PROBE.ljust(dns_message.MAX_DATAGRAM, b"\0"), server.ports[0]).records
         host.socket.sendto(PROBE.ljust(2000, b"\0"), ("127.0.0.1", server.ports[0]))
@@ -103,7 +105,7 @@ def test_t31_a_datagram_that_is_too_long_is_not_read_as_a_shorter_one(
 def test_all_ports_are_one_server_and_pushes_leave_where_the_subscriber_asked():
     ports = free_ports(2)
     arguments = [word for port in ports for word in ("--port", str(port))]
-    with running_discovery_server(None, "", *arguments) as server, Host() as one, Host() as two:
+    with running(*arguments) as server, Host() as one, Host() as two:
         assert server.ports == ports
         assert one.announce(3282, ports[1]) == ()
         assert two.announce(4444, ports[0]) == (Address("127.0.0.1", 3282),)
@@ -114,7 +116,7 @@ def test_all_ports_are_one_server_and_pushes_leave_where_the_subscriber_asked():
         assert one.hear() == (push, port)
 
 
-def test_every_datagram_of_a_burst_is_answered(server: RunningDiscoveryServer):
+def test_every_datagram_of_a_burst_is_answered(server: Server):
     with contextlib.ExitStack() as hosts:
         askers = [hosts.enter_context(Host(f"127.0.2.{n}")) for n in range(1, 151)]
         for asker in askers:
@@ -131,7 +133,7 @@ def answers(host: Host, port: int) -> bool:
         return False
 
 
-def test_t31_a_flood_of_rubbish_changes_nothing(server: RunningDiscoveryServer):
+def test_t31_a_flood_of_rubbish_changes_nothing(server: Server):
     chance = random.Random(5)
     with Host() as host, Host("127.0.3.1") as other:
         for _ in range(3000):
@@ -141,7 +143,7 @@ def test_t31_a_flood_of_rubbish_changes_nothing(server: RunningDiscoveryServer):
         other.socket.settimeout(0.5)  # the flood may have filled the server's buffer
         while not answers(other, server.ports[0]):
             assert time.monotonic() < deadline
-        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        status = Path(f"/proc/{server.program.process.pid}/status").read_text()
     assert "0 peers of 0 names, 0 subscriptions" in server.numbers()
     resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
     assert int(resident.split()[1]) < 120_000
@@ -154,15 +156,15 @@ def test_the_service_manager_hears_that_it_is_ready_and_that_it_ends(
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(20)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        with running_discovery_server() as server:
+        with running() as server:
             assert manager.recv(100) == b"READY=1"
-            server.process.send_signal(signal.SIGINT)
+            server.program.process.send_signal(signal.SIGINT)
             assert manager.recv(100) == b"STOPPING=1"
-            assert server.process.wait(20) == 0
+            assert server.program.wait_for_end() == 0
 
 
 def test_the_log_hears_now_and_then_if_anything_happened(caplog: pytest.LogCaptureFixture):
-    caplog.set_level("INFO", discovery_server.log.name)
+    caplog.set_level("INFO", "datd")
 
     def told() -> list[str]:
         return [one for one in caplog.messages if "subscriptions" in one]

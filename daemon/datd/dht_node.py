@@ -9,11 +9,11 @@ import errno
 import logging
 import random
 import secrets
-import signal
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
-from datd import __version__, sdnotify
+from datd import service
 from datd.discovery.dht import peer_store
 from datd.discovery.dht.network import DhtDiscovery
 from datd.discovery.dht.service import ServiceLimits
@@ -118,26 +118,15 @@ async def run(given: argparse.Namespace) -> None:
         save=lambda state: _write(given.state, state),
         limits=_limits(given),
     )
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    loop.add_signal_handler(signal.SIGUSR1, _tell, node)
     try:
         await _listen(udp, given)
         await node.start(_heard_nothing, udp.port)
-        log.info("datd %s, node of a DHT", __version__)
-        log.info("listening on UDP %s", Address(given.host, udp.port))
-        sdnotify.notify("READY=1")
-        async with asyncio.TaskGroup() as group:
-            clocks = [
-                group.create_task(_keep_telling(node)),
-                group.create_task(sdnotify.keep_alive()),
-            ]
-            await stopped.wait()
-            sdnotify.notify("STOPPING=1")
-            for clock in clocks:
-                clock.cancel()
-        _tell(node)
+        await service.serve(
+            "node of a DHT",
+            [Address(given.host, udp.port)],
+            clock=partial(_keep_telling, node),
+            tell=partial(_tell, node),
+        )
     finally:
         await node.close()
         udp.close()

@@ -11,13 +11,13 @@ import logging
 import random
 import re
 import secrets
-import signal
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from ipaddress import AddressValueError, IPv4Address
 
-from datd import __version__, sdnotify
+from datd import service
 from datd.discovery.dns_message import MAX_DATAGRAM
 from datd.discovery.dns_pushes import Outgoing
 from datd.discovery.dns_server import PEER_SECONDS, DiscoveryServer
@@ -124,27 +124,16 @@ async def run(given: argparse.Namespace) -> None:
         capacity=_checked_count("peers", given.peers),
         host_capacity=_checked_count("names", given.names),
     )
-    stopped = asyncio.Event()
     with contextlib.closing(Doors(machine)) as doors:
         for host in dict.fromkeys(hosts):
             for port in dict.fromkeys(ports):
                 doors.open(host, port)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopped.set)
-        loop.add_signal_handler(signal.SIGUSR1, _tell, machine)
-        log.info("datd %s, discovery server for %s", __version__, given.domain)
-        log.info("listening on UDP %s", ", ".join(map(str, doors.addresses)))
-        sdnotify.notify("READY=1")
-        async with asyncio.TaskGroup() as group:
-            clocks = [
-                group.create_task(_keep_tidy(machine)),
-                group.create_task(sdnotify.keep_alive()),
-            ]
-            await stopped.wait()
-            sdnotify.notify("STOPPING=1")
-            for clock in clocks:
-                clock.cancel()
-    _tell(machine)
+        await service.serve(
+            f"discovery server for {given.domain}",
+            doors.addresses,
+            clock=partial(_keep_tidy, machine),
+            tell=partial(_tell, machine),
+        )
 
 
 class Doors:

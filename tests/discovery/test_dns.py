@@ -8,7 +8,7 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
-from tests.helpers.discovery_server import running_discovery_server
+from tests.helpers.servers import running_discovery_server
 from tests.helpers.virtual_time import in_virtual_time
 from tests.suites.discovery_networks import KEY, OTHER, DiscoveryNetworkSuite, Host
 

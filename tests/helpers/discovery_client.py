@@ -10,12 +10,10 @@ import json
 import random
 import secrets
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
 from datd.discovery.base import DiscoveryNetwork
 from datd.discovery.dns import DnsDiscovery
@@ -26,28 +24,14 @@ from datd.udp.socket import UdpSocket
 from tests.helpers.lab import Lab
 from tests.helpers.reference import Program
 
-_ROOT = Path(__file__).parents[2]
-
 
 @contextmanager
 def running_client(lab: Lab, host: str, *arguments: object) -> Iterator[Program]:
     """The program in a host of a lab, for the time of a `with`."""
-    words = [sys.executable, "-m", "tests.helpers.discovery_client", *map(str, arguments)]
-    process = subprocess.Popen(
-        [*lab.prefix(host), *words],
-        cwd=_ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    program = Program(process, f"our client on {host}")
-    try:
+    words = [sys.executable, "-m", "tests.helpers.discovery_client", *arguments]
+    with Program.start([*lab.prefix(host), *words], f"our client on {host}") as program:
         program.wait_for("ready")
         yield program
-    finally:
-        program.stop()
 
 
 def _say(event: str, **fields: object) -> None:

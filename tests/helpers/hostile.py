@@ -19,12 +19,10 @@ import random
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from datd.discovery import dns_message, hyperswarm_message
 from datd.discovery.dht import krpc
@@ -38,7 +36,6 @@ from tests.helpers.lab import Lab
 from tests.helpers.reference import Program
 from tests.lab import garbage
 
-_ROOT = Path(__file__).parents[2]
 DOMAIN = "dat.local"
 # Where nobody may be dialled, whoever says so from outside.
 FORBIDDEN = tuple(
@@ -301,22 +298,10 @@ def _raw() -> socket.socket:
 @contextmanager
 def hostile(lab: Lab, host: str, role: str, *arguments: object) -> Iterator[Program]:
     """One of them in a host of a lab, for the time of a `with`."""
-    words = [sys.executable, "-m", "tests.helpers.hostile", role, *map(str, arguments)]
-    process = subprocess.Popen(
-        [*lab.prefix(host), *words],
-        cwd=_ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    program = Program(process, f"hostile {role}")
-    try:
+    words = [sys.executable, "-m", "tests.helpers.hostile", role, *arguments]
+    with Program.start([*lab.prefix(host), *words], f"hostile {role}") as program:
         program.wait_for("ready")
         yield program
-    finally:
-        program.stop()
 
 
 def _say(event: str, **fields: object) -> None:

@@ -7,8 +7,6 @@ a lab share, so no program has to be started there, and nothing that is said is 
 import http.client
 import json
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +16,7 @@ from typing import Any
 
 from tests.helpers.daemon import RunningDaemon, running_daemon
 from tests.helpers.lab import Lab
+from tests.helpers.servers import running_dht_node
 
 
 class _Connection(http.client.HTTPConnection):
@@ -132,16 +131,6 @@ def lab_daemon(
 @contextmanager
 def lab_dht_node(lab: Lab, host: str) -> Iterator[str]:
     """`datd dht-node` in a host of a lab, generous to a few askers; gives `HOST:PORT`."""
-    words = ["dht-node", "--queries", "200", "--bytes", "1000000"]
-    process = lab.popen(
-        host, [sys.executable, "-m", "datd", *words], stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    try:
-        while "listening on UDP" not in (line := process.stderr.readline()):
-            assert line, "the DHT node did not start"
-        yield f"{lab.ip(host)}:6881"
-    finally:
-        process.terminate()
-        process.wait(20)
-        process.stderr.close()
+    generous = ("--queries", 200, "--bytes", 1_000_000)
+    with running_dht_node(lab, host, *generous) as node:
+        yield node.server

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +24,7 @@ from tests.helpers.pieces import missing
 from tests.lab import install
 
 RUNNERS = Path(install.__file__).parent / "reference"
+_ROOT = Path(__file__).parents[2]
 # Five times the slowest start seen on a busy machine with two cores.
 PATIENCE = 30.0
 # Colours and cursor movements of the `dat` command.
@@ -47,6 +48,36 @@ class Program:
         self._ended = False
         self._ear = threading.Thread(target=self._listen, name=f"ear of {name}", daemon=True)
         self._ear.start()
+
+    @classmethod
+    def start(
+        cls, words: Sequence[object], name: str, environment: Mapping[str, str] | None = None
+    ) -> Self:
+        """Run a command, in the project's folder so that Python finds the tests.
+
+        Args:
+            words: The command.
+            name: What it is called when a test fails.
+            environment: Variables beside the usual ones.
+        """
+        process = subprocess.Popen(
+            [str(word) for word in words],
+            cwd=_ROOT,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        return cls(process, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
 
     def _listen(self) -> None:
         assert self.process.stdout is not None
@@ -216,21 +247,12 @@ class Reference:
         environment: dict[str, str] | None = None,
     ) -> Program:
         """Run a script of tests/lab/reference, or a file of its packages."""
-        words = [self.node, str(RUNNERS / script), *(str(word) for word in arguments)]
+        words = [self.node, str(RUNNERS / script), *map(str, arguments)]
         home = self._home / (where.host or "here")
         home.mkdir(parents=True, exist_ok=True)
         own = {"HOME": str(home), "NO_UPDATE_NOTIFIER": "1", "DEBUG_COLORS": "0"}
-        process = subprocess.Popen(
-            where.words(words),
-            env={**os.environ, **own, **(environment or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        program = Program(process, f"{script} {arguments[0] if arguments else ''}".strip())
+        name = f"{script} {arguments[0] if arguments else ''}".strip()
+        program = Program.start(where.words(words), name, {**own, **(environment or {})})
         self._programs.append(program)
         return program
 

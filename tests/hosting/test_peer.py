@@ -568,3 +568,21 @@ def test_blocks_of_eight_mebibytes_are_served_a_few_at_a_time(told):
                 await until(lambda: len(peer.got(1)) == 12)
 
     told(of)
+
+
+def test_a_connection_over_which_small_blocks_go_is_not_idle_and_keep_alives_do_not_count(told):
+    async def of(network, folder):
+        made = source()
+        async with node(network, folder) as here:
+            made.plant(here)
+            archive = await here.seeding(made.key)
+            async with calling(here, *made.feeds) as peer:
+                now = asyncio.get_running_loop().time
+                await asyncio.sleep(100)
+                (talk,) = opened(archive).connections
+                assert talk.connection.idle(now(), 90)
+                await peer.say(0, Request(0))
+                await until(lambda: peer.got(0))
+                assert not talk.connection.idle(now(), 90)
+
+    told(of)

@@ -26,8 +26,14 @@ def reference(tmp_path: Path) -> Iterator[Reference]:
 
 
 @pytest.fixture
-def lan() -> Iterator[Callable[[int], Lab]]:
-    """Builds a LAN of so many hosts, removed with the test."""
+def stack() -> Iterator[ExitStack]:
+    """Ends what a test started in a lab, last things first; without a lab, the test."""
     needs_lab()
-    with ExitStack() as labs:
-        yield lambda hosts: labs.enter_context(Lab.lan(hosts))
+    with ExitStack() as opened:
+        yield opened
+
+
+@pytest.fixture
+def lan(stack: ExitStack) -> Callable[[int], Lab]:
+    """Builds a LAN of so many hosts, removed with the test."""
+    return lambda hosts: stack.enter_context(Lab.lan(hosts))

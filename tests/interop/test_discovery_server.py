@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.helpers.discovery_server import running_discovery_server
 from tests.helpers.folders import hashes_in, write
 from tests.helpers.lab import Lab, needs_lab
 from tests.helpers.reference import Event, Program, Reference, Where
+from tests.helpers.servers import running_discovery_server
 
 NAME = "0de13c996ac2b1c615eee05750d180da0a97042d"
 DNS = ("--dns.domain=dat.local", "--no-dht")

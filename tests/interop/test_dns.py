@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 from tests.helpers.discovery_client import running_client
-from tests.helpers.discovery_server import running_discovery_server
 from tests.helpers.lab import Lab
 from tests.helpers.reference import Program, Reference, Where
+from tests.helpers.servers import running_discovery_server
 
 from datd.discovery import dns_message
 from datd.discovery.dns import DnsDiscovery

@@ -4,19 +4,17 @@ In each case a real `dat share` publishes, datd mirrors, the publisher ends, and
 gets everything from datd. All that passes is recorded and searched for the archive's public key.
 """
 
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tests.helpers.daemon import RunningDaemon, running_daemon
 from tests.helpers.dht import Libtorrent
-from tests.helpers.discovery_server import running_discovery_server
 from tests.helpers.folders import hashes_in, make_varied_folder
 from tests.helpers.lab import Lab
-from tests.helpers.reference import Program, Reference, Where
+from tests.helpers.reference import Reference, Where
+from tests.helpers.servers import running_dht_node, running_discovery_server
 from tests.lab.capture import Capture, Packet
 
 PUBLISHER, DATD, CLONER, SERVER = "h1", "h2", "h3", "h4"
@@ -26,13 +24,6 @@ TRANSPORTS: dict[str, tuple[str, ...]] = {
     "tcp": ("--no-utp",),
     "utp": ("--no-tcp",),
 }
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Ends what a case started, in order."""
-    with ExitStack() as opened:
-        yield opened
 
 
 class Case:
@@ -96,18 +87,7 @@ def original_dht_node(case: Case) -> None:
 
 
 def our_dht_node(case: Case) -> None:
-    words = [sys.executable, "-m", "datd", "dht-node", "--host", case.server]
-    process = subprocess.Popen(
-        Where(case.lab, SERVER).words(words),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    node = Program(process, "datd dht-node")
-    case.stack.callback(node.stop)
-    node.wait_for_line(r"listening on UDP .*:6881")
+    case.stack.enter_context(running_dht_node(case.lab, SERVER, "--host", case.server))
     case.use_dht()
 
 

@@ -4,29 +4,20 @@ A hosts an archive with datd, B is a real `dat clone`; both use our discovery se
 hosts, from which each learns its own public port.
 """
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tests.helpers.daemon import RunningDaemon, running_daemon
-from tests.helpers.discovery_server import running_discovery_server
 from tests.helpers.folders import hashes_in, make_varied_folder
-from tests.helpers.lab import Lab, needs_lab
+from tests.helpers.lab import Lab
 from tests.helpers.reference import NotHeard, Program, Reference, Where
+from tests.helpers.servers import running_discovery_server
 from tests.lab.netlab import Nat
 
 SYNCED = r"dat sync|Dat synced|sync complete"
 # The pairs that meet do so in about a second.
 LONG_ENOUGH = 12.0
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Ends what a test started, in order."""
-    needs_lab()
-    with ExitStack() as opened:
-        yield opened
 
 
 class Pair:

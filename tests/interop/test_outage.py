@@ -6,7 +6,6 @@ lies in the catalogue.
 """
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
@@ -110,18 +109,11 @@ def story(wire: Wire) -> list[float]:
     return [after_a_minute, after_a_restart]
 
 
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Ends what the test started, in order."""
-    needs_lab(tun=True)
-    with ExitStack() as opened:
-        yield opened
-
-
 @pytest.mark.timeout(240)
 def test_after_an_outage_known_good_peers_bring_the_transfer_back(
     reference: Reference, stack: ExitStack, tmp_path: Path
 ):
+    needs_lab(tun=True)
     wires = [
         Wire(source, kind, reference, stack, tmp_path / kind / source)
         for source in ("original", "datd")

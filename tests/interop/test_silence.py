@@ -5,16 +5,16 @@ server and at ours, and in the DHT.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.helpers.discovery_server import running_discovery_server
-from tests.helpers.lab import Lab, needs_lab
+from tests.helpers.lab import Lab
 from tests.helpers.lab_daemon import LabDaemon, lab_daemon, lab_dht_node
 from tests.helpers.reference import Program, Reference, Where
 from tests.helpers.seeds import Seed, make
+from tests.helpers.servers import running_discovery_server
 from tests.lab.capture import Capture, Packet
 
 DATD, ASKER, OURS, THEIRS = "h1", "h2", "h3", "h4"
@@ -124,14 +124,6 @@ def withdraws_at(server: str) -> Callable[[Packet], bool]:
 
 def sent_since(capture: Capture, begin: float) -> list[Packet]:
     return [packet for packet in capture.packets() if packet.sent and packet.time >= begin]
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """Ends what a test started, in order."""
-    needs_lab()
-    with ExitStack() as opened:
-        yield opened
 
 
 def test_paused_removed_limited_and_ended_it_is_withdrawn_and_silent(

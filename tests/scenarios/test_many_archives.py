@@ -7,9 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.helpers.discovery_server import running_discovery_server
 from tests.helpers.lab import Lab, needs_lab
 from tests.helpers.lab_daemon import lab_daemon, lab_dht_node
+from tests.helpers.servers import running_discovery_server
 from tests.lab.capture import Packet
 
 ARCHIVES = 1000

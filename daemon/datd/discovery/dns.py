@@ -10,10 +10,10 @@ import asyncio
 import contextlib
 import logging
 import socket
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from datd import errand
 from datd.discovery.base import OnPeer
 from datd.discovery.dns_answers import PeerFound
 from datd.discovery.dns_client import DnsClient, Resolve
@@ -198,27 +198,17 @@ class DnsDiscovery:
                     _log.info("discovery server %s answers again", server.name)
 
     def _look_up(self, server: int, host: str) -> None:
-        """Look a server's name up in a thread of its own: it may hang for half a minute.
+        done = partial(self._looked_up, server, host)
+        errand.start(partial(self._find_hosts, host), done, name=f"looking up {host}")
 
-        Nobody waits for it, not even the end of the process, as it would for an executor's.
-        """
-        work = partial(self._look_up_here, server, host)
-        threading.Thread(target=work, name=f"looking up {host}", daemon=True).start()
-
-    def _look_up_here(self, server: int, host: str) -> None:
-        try:
-            hosts = self._find_hosts(host)
-        except (OSError, UnicodeError) as error:
-            _log.debug("the discovery server %s cannot be looked up: %s", host, error)
-            hosts = []
-        if self._loop is None:
-            raise AssertionError("looked up before the start")
-        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-            self._loop.call_soon_threadsafe(self._looked_up, server, hosts)
-
-    def _looked_up(self, server: int, hosts: Sequence[str]) -> None:
+    def _looked_up(self, server: int, host: str, found: list[str] | Exception) -> None:
+        if isinstance(found, OSError | UnicodeError):
+            _log.debug("the discovery server %s cannot be looked up: %s", host, found)
+            found = []
+        if isinstance(found, Exception):
+            raise found
         if not self._closed:
-            self._client.resolved(server, hosts, self._clock())
+            self._client.resolved(server, found, self._clock())
             self._flush()
 
 

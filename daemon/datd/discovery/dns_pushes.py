@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from datd.discovery.dns_message import encode_push, next_id
-from datd.discovery.host_rates import HostRates
+from datd.discovery.rates import MAX_ASKERS, Window
 from datd.types import Address
 
 # Seconds until the same bytes are sent again, and again, and until that is the end of it.
@@ -60,7 +60,7 @@ class Pushes:
         self.counts = PushCounts()
         self._domain = domain
         self._id = first_id
-        self._rates = HostRates(PER_HOST)
+        self._rates = Window(PER_HOST, 1.0, MAX_ASKERS)
         self._waiting: dict[tuple[Address, int], Outgoing] = {}
         # When to look at a push again, and how often it was sent by now. Those that were heard
         # meanwhile are passed over then.
@@ -71,7 +71,7 @@ class Pushes:
         self, name: bytes, peer: Address, subscriber: Address, door: int, now: float
     ) -> list[Outgoing]:
         """Tell a subscriber of a new peer of a name: what to send now, if it may be told."""
-        if len(self._clock) >= MAX_PUSHES or not self._rates.take(subscriber.host, now):
+        if len(self._clock) >= MAX_PUSHES or not self._rates.count(subscriber.host, now):
             self.counts.refused += 1
             return []
         self._id = next_id(self._id)

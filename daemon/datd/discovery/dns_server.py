@@ -18,7 +18,7 @@ from datd.discovery.dns_message import PROBE, TYPE_A, TYPE_SRV, TYPE_TXT, Questi
 from datd.discovery.dns_pushes import Outgoing, Pushes
 from datd.discovery.dns_store import MAX_RECORDS, MAX_RECORDS_OF_A_HOST, RecordStore, Stored
 from datd.discovery.dns_text import MAX_PEERS, Text
-from datd.discovery.host_rates import HostRates
+from datd.discovery.rates import MAX_ASKERS, Window
 from datd.types import Address
 
 # Clients repeat themselves every 60 to 70 s: four of their rounds may get lost.
@@ -140,8 +140,8 @@ class DiscoveryServer:
         )
         self.pushes = Pushes(domain=domain, first_id=choose(0xFFFF))
         self._tokens = Tokens(secret, now)
-        self._rates = HostRates(ANSWERS_PER_SECOND)
-        self._withdrawals = HostRates(WITHDRAWALS_PER_SECOND)
+        self._rates = Window(ANSWERS_PER_SECOND, 1.0, MAX_ASKERS)
+        self._withdrawals = Window(WITHDRAWALS_PER_SECOND, 1.0, MAX_ASKERS)
         self._choose = choose
         self._domain = domain
 
@@ -163,7 +163,7 @@ class DiscoveryServer:
             self.pushes.acknowledge(source, int.from_bytes(datagram[:2], "big"))
             return []
         self.counts.queries += 1
-        if not self._rates.take(source.host, now):
+        if not self._rates.count(source.host, now):
             return self._withdraw_only(datagram, source, now, door)
         # Port 0 cannot be answered.
         message = dns_message.decode(datagram, self._domain) if source.port else None
@@ -188,7 +188,7 @@ class DiscoveryServer:
         self, datagram: bytes, source: Address, now: float, door: int
     ) -> list[Outgoing]:
         """From a host that asked enough: withdrawals are taken all the same."""
-        looked_at = source.port and self._withdrawals.take(source.host, now)
+        looked_at = source.port and self._withdrawals.count(source.host, now)
         message = dns_message.decode(datagram, self._domain) if looked_at else None
         said = (
             next((one for one in message.records if one.type == TYPE_TXT), None)

@@ -21,6 +21,7 @@ from datd.discovery.base import NAME_SIZE, OnPeer
 from datd.discovery.budget import Budget
 from datd.discovery.dns_message import Question
 from datd.discovery.interfaces import Interface, interfaces
+from datd.discovery.rates import Window
 from datd.types import Address
 
 _log = logging.getLogger(__name__)
@@ -33,6 +34,13 @@ INTERFACE_INTERVAL = 5.0
 # T-38: packets a second that are looked at, from the network and (counted apart, so that a flood
 # does not silence us) from this host, whose questions come back through loopback.
 PACKETS_PER_SECOND = 100
+# Of these, from one host of the network: a busy daemon with 1,000 archives sends up to 40, and
+# whoever floods leaves the other half to the rest.
+PACKETS_OF_A_HOST = 50
+# T-38: answers sent in a second, and how many of them one host may cause. The whole network hears
+# each, and a datagram can have 16 questions. A busy daemon asks for 10 names in both ways.
+ANSWERS_PER_SECOND = 100
+ANSWERS_TO_A_HOST = 50
 # Names asked for in a second, at most (discovery.md section 7); each is two questions.
 NAMES_PER_SECOND = 10
 # Datagrams taken in one go before other work gets its turn.
@@ -118,6 +126,9 @@ class MulticastDns:
         self._asks = Budget(NAMES_PER_SECOND, NAMES_PER_SECOND)
         self._heard = Budget(PACKETS_PER_SECOND, PACKETS_PER_SECOND)
         self._heard_own = Budget(PACKETS_PER_SECOND, PACKETS_PER_SECOND)
+        self._shares = Window(PACKETS_OF_A_HOST, 1.0)
+        self._answers = Budget(ANSWERS_PER_SECOND, ANSWERS_PER_SECOND)
+        self._answer_shares = Window(ANSWERS_TO_A_HOST, 1.0)
         self._complaint = ""
 
     async def start(self, on_peer: OnPeer, port: int) -> None:
@@ -270,9 +281,20 @@ class MulticastDns:
             except OSError as error:
                 _log.debug("multicast socket: %s", error)
                 return
-            budget = self._heard_own if host in self._links.own else self._heard
-            if budget.take(self._clock()):
+            if self._looked_at(host):
                 self._receive(datagram, Address(host, port))
+
+    def _looked_at(self, host: str) -> bool:
+        """Whether there is time for a packet of a host; if so, it is counted."""
+        now = self._clock()
+        if host in self._links.own:
+            return self._heard_own.take(now)
+        return self._shares.count(host, now) and self._heard.take(now)
+
+    def _may_answer(self, host: str) -> bool:
+        """Whether one more answer may be sent because of a host; if so, it is counted."""
+        now = self._clock()
+        return self._answer_shares.count(host, now) and self._answers.take(now)
 
     def _receive(self, datagram: bytes, source: Address) -> None:
         from_14 = hyperswarm_message.decode(datagram)
@@ -300,6 +322,8 @@ class MulticastDns:
             return
         # The answer, too, goes to the whole link: each announcement is heard by everybody.
         for address in self._links.towards(source.host):
+            if not self._may_answer(source.host):
+                return
             answer = dns_message.encode_answer(
                 question,
                 self._domain,
@@ -318,8 +342,10 @@ class MulticastDns:
             id=hyperswarm_message.identity(self._secret, name),
             asker=source.host,
         )
-        # To the group's own port, wherever the question came from: so does dat 14.
-        self._send(answer, self._group[1], self._links.towards(source.host))
+        for address in self._links.towards(source.host):
+            if self._may_answer(source.host):
+                # To the group's own port, wherever the question came from: so does dat 14.
+                self._send(answer, self._group[1], [address])
 
     def _announces(self, name: bytes) -> bool:
         joined = self._names.get(name)

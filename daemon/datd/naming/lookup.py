@@ -1,21 +1,22 @@
 """The addresses of hosts, as this system looks them up, without holding up the end of the daemon.
 
-A name server that is silent keeps a look-up busy for half a minute, and nothing can end it. The
-event loop's own look-ups would be waited for when the process ends; these are not (C-18).
+The event loop's own look-ups would be waited for when the process ends; these are not (C-18).
 """
 
 import asyncio
-import contextlib
 import socket
-import threading
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+
+from datd import errand
 
 # Look-ups under way, also those that nobody waits for any more: each has a thread.
 MAX_LOOKUPS = 8
 
+_Answer: TypeAlias = asyncio.Future[list[tuple[Any, ...]]]
 GetAddresses = Callable[[str, int, int], list[tuple[Any, ...]]]
 
 
@@ -45,19 +46,12 @@ class SystemLookup(AbstractResolver):
             UnicodeError: It cannot be a name.
         """
         await self._free.acquire()
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[tuple[Any, ...]]] = loop.create_future()
-
-        def work() -> None:
-            found: list[tuple[Any, ...]] | Exception
-            try:
-                found = self._ask(host, port, family)
-            except Exception as error:
-                found = error
-            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(self._done, answer, found)
-
-        threading.Thread(target=work, name="looking up a host", daemon=True).start()
+        answer: _Answer = asyncio.get_running_loop().create_future()
+        errand.start(
+            partial(self._ask, host, port, family),
+            partial(self._done, answer),
+            name="looking up a host",
+        )
         return [
             ResolveResult(
                 hostname=host,
@@ -73,11 +67,7 @@ class SystemLookup(AbstractResolver):
     async def close(self) -> None:
         """Nothing is kept; what is under way is forgotten."""
 
-    def _done(
-        self,
-        answer: "asyncio.Future[list[tuple[Any, ...]]]",
-        found: list[tuple[Any, ...]] | Exception,
-    ) -> None:
+    def _done(self, answer: _Answer, found: list[tuple[Any, ...]] | Exception) -> None:
         self._free.release()
         if answer.done():
             return  # nobody waits any more
