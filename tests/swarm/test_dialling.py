@@ -100,6 +100,25 @@ def test_the_true_port_of_a_host_is_not_hidden_behind_invented_ones():
     assert true in [one for _, one in all_dials(made, 10.0)]
 
 
+def test_ever_new_invented_ports_do_not_take_the_turns_of_the_true_one():
+    made, chance = queue(choose=random.Random(3).randrange), random.Random(4)
+    honest = Peer(b"n", Address("198.51.100.1", 3282), "dht", told_by="192.0.2.1")
+    dialled = None
+    for second in range(60):
+        for _ in range(10):
+            port = chance.randrange(1024, 65536)
+            fake = Peer(b"n", Address("198.51.100.1", port), "dht", told_by="192.0.2.66")
+            made.put(fake, float(second))
+        if second == 3:
+            made.put(honest, 3.0)
+        while (one := made.take(float(second))) is not None:
+            made.dialled(one, float(second))
+            if one is honest:
+                dialled = second
+    assert dialled is not None
+    assert dialled <= 15
+
+
 def test_others_do_not_wait_for_a_host_that_rests():
     made = queue()
     for number in range(50):

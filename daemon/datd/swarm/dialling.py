@@ -205,6 +205,9 @@ class DialQueue:
             self._first.append(entry)
         elif self.known(peer) and peer.failures < LONG_GONE:
             self._good.append(entry)
+        elif (held := self._held.get(neighbourhood(peer.address.host))) is not None:
+            # Behind the others of that host: what comes later must not take their turns.
+            held.add(entry)
         else:
             self._rest.add(entry)
 
@@ -218,10 +221,11 @@ class DialQueue:
     def _let_go(self, address: Address) -> None:
         """Nobody waits any more behind its host for this address, be it for a thousand archives."""
         host = neighbourhood(address.host)
-        if host not in self._held:
+        held = self._held.pop(host, None)
+        if held is None:
             return
         others = FairPool()
-        for entry in self._held[host]:
+        for entry in held:
             if entry[1].address == address:
                 self._sort_in(entry)
             else:
