@@ -1,11 +1,22 @@
 """What holds for all tests: none is judged by how busy the machine is."""
 
 import os
+import tracemalloc
+from collections.abc import Iterator
 
 import hypothesis
+import pytest
 
 # Two cores may run two workers and the original programs beside them, so an example has no deadline
 # of its own: pytest's `timeout` ends what hangs. CI tries the same examples each time.
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("DATD_CI") == "1" else "here")
+
+
+@pytest.fixture(autouse=True)
+def memory_is_traced_by_one_test_only() -> Iterator[None]:
+    """A test that failed while it traced memory must not make others slow, and fail."""
+    yield
+    if tracemalloc.is_tracing():
+        tracemalloc.stop()
