@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from datd.discovery import dns_message
-from datd.discovery.dns_message import PROBE, TYPE_A, TYPE_SRV, TYPE_TXT, Question, Record
+from datd.discovery.dns_message import PROBE, TYPE_A, TYPE_SRV, TYPE_TXT, Message, Question, Record
 from datd.discovery.dns_pushes import Outgoing, Pushes
 from datd.discovery.dns_store import MAX_RECORDS, MAX_RECORDS_OF_A_HOST, RecordStore, Stored
 from datd.discovery.dns_text import MAX_PEERS, Text
@@ -163,55 +163,35 @@ class DiscoveryServer:
             self.pushes.acknowledge(source, int.from_bytes(datagram[:2], "big"))
             return []
         self.counts.queries += 1
-        if not self._rates.count(source.host, now):
-            return self._withdraw_only(datagram, source, now, door)
+        within = self._rates.count(source.host, now)
+        if not within and not self._withdrawals.count(source.host, now):
+            self.counts.too_fast += 1
+            return []
         # Port 0 cannot be answered.
         message = dns_message.decode(datagram, self._domain) if source.port else None
+        # The original programs send one. The first one counts, as with questions: a datagram with
+        # more of them must not do more.
+        records = message.records if message is not None else ()
+        said = next((record for record in records if record.type == TYPE_TXT), None)
+        proven = said is not None and self._tokens.valid(said.text.token, source.host, now)
+        if not within and not (said is not None and proven and _withdraws(said)):
+            self.counts.too_fast += 1
+            return []
         if message is None:
             self.counts.unreadable += 1
             return []
-        # The original programs send one. The first one counts, as with questions: a datagram with
-        # more of them must not do more.
-        said = next((record for record in message.records if record.type == TYPE_TXT), None)
-        proven = said is not None and self._tokens.valid(said.text.token, source.host, now)
         if said is not None and said.text.token and not proven:
             self.counts.bad_tokens += 1
-        reply = self._answer(message.id, message.head, message.first, source, proven, now)
+        if within:
+            reply = self._answer(message.id, message.head, message.first, source, proven, now)
+        else:
+            reply = self._receipt(message, source.host, now)
         self.counts.answers += 1
         sent = [Outgoing(reply, source, door)]
         if said is not None and proven and said.name != PROBE:
             # After the answer: a first announce does not hear of itself.
             sent += self._take(said, source, now, door)
         return sent
-
-    def _withdraw_only(
-        self, datagram: bytes, source: Address, now: float, door: int
-    ) -> list[Outgoing]:
-        """From a host that asked enough: withdrawals are taken all the same."""
-        looked_at = source.port and self._withdrawals.count(source.host, now)
-        message = dns_message.decode(datagram, self._domain) if looked_at else None
-        said = (
-            next((one for one in message.records if one.type == TYPE_TXT), None)
-            if message
-            else None
-        )
-        if (
-            message is None
-            or said is None
-            or said.name == PROBE
-            or said.text.unannounce is None
-            or said.text.announce is not None
-            or not self._tokens.valid(said.text.token, source.host, now)
-        ):
-            self.counts.too_fast += 1
-            return []
-        self._take(said, source, now, door)
-        self.counts.answers += 1
-        told = Text(token=self._tokens.newest(source.host, now))
-        reply = dns_message.encode_reply(
-            message.id, message.head, [dns_message.text_record(told)] if message.head else []
-        )
-        return [Outgoing(reply, source, door)]
 
     def next_timer(self) -> float | None:
         """When to call `handle_timer`; it may change with every datagram."""
@@ -252,6 +232,12 @@ class DiscoveryServer:
             return dns_message.encode_reply(id, head)
         return dns_message.encode_reply(id, head, self._known(question, token, now))
 
+    def _receipt(self, message: Message, host: str, now: float) -> bytes:
+        """What a withdrawal above the rate is answered with: shorter than itself."""
+        told = Text(token=self._tokens.newest(host, now))
+        records = [dns_message.text_record(told)] if message.head else []
+        return dns_message.encode_reply(message.id, message.head, records)
+
     def _known(self, question: Question, token: str, now: float) -> list[bytes]:
         most = MAX_PEERS if question.type == TYPE_TXT else _MAX_RECORDS
         if question.type not in (TYPE_TXT, TYPE_SRV, TYPE_A):
@@ -291,3 +277,8 @@ class DiscoveryServer:
                 door = self.subscribers.door(name, one)
                 pushed += self.pushes.send(name, own, one, door, now)
         return pushed
+
+
+def _withdraws(said: Record) -> bool:
+    """Whether somebody takes back what it announced, and wants nothing else."""
+    return said.name != PROBE and said.text.unannounce is not None and said.text.announce is None
