@@ -7,13 +7,12 @@ from datd.catalogue import (
     Catalogue,
     Conflict,
     GoodPeer,
-    KnownName,
     Record,
     Signed,
     Summary,
 )
 from datd.errors import StorageError
-from datd.keys import Key
+from datd.keys import Key, KnownName
 from datd.types import Address
 
 ONE, TWO = Key(bytes([1]) * 32), Key(bytes([2]) * 32)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from datd.errors import NewerFormat, StorageError
-from datd.keys import Key
+from datd.keys import Key, KnownName
 from datd.types import Address
 
 T = TypeVar("T")
@@ -163,14 +163,6 @@ class Record:
     good_peers: list[GoodPeer] = field(default_factory=list)
 
 
-class KnownName(NamedTuple):
-    """What a name such as example.org meant when somebody asked. Seconds since 1970."""
-
-    name: str
-    key: Key
-    expires_at: float
-
-
 class Catalogue:
     """The book itself. Every call is carried out, and committed, before it returns.
 
@@ -217,7 +209,7 @@ class Catalogue:
         """What names meant when somebody asked, those whose time has passed included."""
         return await self._run(self._names)
 
-    async def save_name(self, known: KnownName, *, dropped: Iterable[str] = ()) -> None:
+    async def save_name(self, known: KnownName, dropped: Iterable[str] = ()) -> None:
         """Note what a name means, and forget others, in one transaction."""
         forgotten = [(name,) for name in dropped]
         row = (known.name, known.key.hex, known.expires_at)

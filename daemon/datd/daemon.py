@@ -9,12 +9,11 @@ import resource
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from datd import __version__, config, sdnotify
-from datd import catalogue as catalogue_module
 from datd.catalogue import Catalogue
 from datd.config import Config
 from datd.errors import StorageError
@@ -25,7 +24,6 @@ from datd.hosting.room import Room
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
 from datd.http.server import ApiServer
-from datd.naming.cache import KnownName
 from datd.naming.resolver import Names
 from datd.networking import Networking
 from datd.swarm.roster import Connection
@@ -176,13 +174,9 @@ class Daemon:
 
 
 async def _names(settings: Config, catalogue: Catalogue, choose: Callable[[int], int]) -> Names:
-    async def save(known: KnownName, dropped: Sequence[str]) -> None:
-        row = catalogue_module.KnownName(known.name, known.key, known.expires_at)
-        await catalogue.save_name(row, dropped=dropped)
-
     return Names(
-        known=[KnownName(*row) for row in await catalogue.names()],
-        save=save,
+        known=await catalogue.names(),
+        save=catalogue.save_name,
         wall_clock=time.time,
         choose=choose,
         resolvers=settings.naming.resolvers,

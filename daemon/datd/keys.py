@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from datd import crypto
 from datd.errors import KeyFormatError
@@ -98,6 +99,20 @@ class Link:
             parse_version(version, text) if version is not None else None,
             (rest.group("path") or "") if rest else "",
         )
+
+
+class KnownName(NamedTuple):
+    """What a name meant when somebody asked.
+
+    Attributes:
+        name: The name, in ASCII and lower case.
+        key: The archive.
+        expires_at: When it should be asked again, in seconds since 1970.
+    """
+
+    name: str
+    key: Key
+    expires_at: float
 
 
 def holds_key(text: str) -> bool:

@@ -6,8 +6,7 @@ from tests.helpers.api import TOKEN, running_api
 from tests.helpers.small_web import SmallWeb
 
 from datctl.models import Archive, ArchiveStats
-from datd.keys import Key
-from datd.naming.cache import KnownName
+from datd.keys import Key, KnownName
 from datd.naming.resolver import Names
 
 V1 = "/api/v1"

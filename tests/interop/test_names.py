@@ -8,8 +8,7 @@ from tests.helpers.api import running_api
 from tests.helpers.small_web import Reply, SmallWeb
 
 from datd.errors import NameNotFound
-from datd.keys import Key
-from datd.naming.cache import KnownName
+from datd.keys import Key, KnownName
 from datd.naming.resolver import Names
 
 KEY = "0123456789abcdef" * 4

@@ -1,6 +1,6 @@
 from datd.errors import NameNotFound
-from datd.keys import Key
-from datd.naming.cache import MAX_MISSES, MAX_NAMES, MISS_SECONDS, KnownName, NameCache
+from datd.keys import Key, KnownName
+from datd.naming.cache import MAX_MISSES, MAX_NAMES, MISS_SECONDS, NameCache
 from datd.naming.records import MAX_TTL
 
 KEY = Key(bytes(32))

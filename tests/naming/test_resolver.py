@@ -14,8 +14,8 @@ from datd.errors import (
     NameUnreachable,
     StorageError,
 )
-from datd.keys import Key, Link
-from datd.naming.cache import MAX_NAMES, KnownName
+from datd.keys import Key, KnownName, Link
+from datd.naming.cache import MAX_NAMES
 from datd.naming.resolver import MAX_RESOLVERS, Names, Resolved
 
 HEX = "0123456789abcdef" * 4

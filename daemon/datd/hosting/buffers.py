@@ -57,7 +57,7 @@ class Unsent:
 
     @property
     def full(self) -> bool:
-        """Whether no further answers may be made for now."""
+        """Whether no further answers may be made at the moment."""
         return self.total >= self._limit
 
 

@@ -2,10 +2,9 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from datd.errors import DatdError
-from datd.keys import Key
+from datd.keys import KnownName
 from datd.naming.records import MAX_TTL
 
 # A name and its key are some 200 bytes; a host of ten thousand archives knows most by their keys.
@@ -13,21 +12,6 @@ MAX_NAMES = 4_096
 # Names that lead nowhere are remembered for this long, and so many of them.
 MISS_SECONDS = 60.0
 MAX_MISSES = 1_024
-
-
-@dataclass(frozen=True, slots=True)
-class KnownName:
-    """What a name meant when somebody asked.
-
-    Attributes:
-        name: The name, in ASCII and lower case.
-        key: The archive.
-        expires_at: When it should be asked again, in seconds since 1970.
-    """
-
-    name: str
-    key: Key
-    expires_at: float
 
 
 class NameCache:

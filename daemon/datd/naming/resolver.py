@@ -21,9 +21,9 @@ from datd.errors import (
     StorageError,
     WebError,
 )
-from datd.keys import Key, Link, holds_key
+from datd.keys import Key, KnownName, Link, holds_key
 from datd.naming import names, records
-from datd.naming.cache import KnownName, NameCache
+from datd.naming.cache import NameCache
 from datd.naming.destinations import Network
 from datd.naming.records import Found
 from datd.naming.web import Web

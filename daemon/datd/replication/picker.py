@@ -178,7 +178,7 @@ class BlockPicker:
         self.known_length = self._open.length = max([self.length, *reaches])
 
     def next(self, remote: RemoteBlocks, count: int) -> list[int]:
-        """Choose up to `count` blocks to ask a peer for now; they are in flight from here on."""
+        """Choose up to `count` blocks to ask a peer for; they are in flight from here on."""
         course = self._courses.get(remote)
         if course is None or course.exhausted_at == self.changes or count <= 0:
             return []

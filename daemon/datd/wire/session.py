@@ -265,7 +265,7 @@ class Session:
             self._outgoing += _KEEP_ALIVE
 
     def pause(self, now: float) -> None:
-        """Say that the connection is not read for now (L-12, L-17): its silence is our doing."""
+        """Say that the connection is not being read (L-12, L-17): its silence is our doing."""
         self._liveness.now = now
         self._liveness.pause()
 

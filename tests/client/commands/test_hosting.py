@@ -9,8 +9,7 @@ from tests.helpers.api import TOKEN, running_api
 from tests.helpers.shell import Shell
 from tests.helpers.small_web import SmallWeb
 
-from datd.keys import Key
-from datd.naming.cache import KnownName
+from datd.keys import Key, KnownName
 from datd.naming.resolver import Names
 
 LINK = "dat://" + "a" * 64
@@ -123,8 +122,7 @@ async def test_ctrl_c_is_status_130_without_a_word(api):
     assert (process.returncode, rest) == (130, b"")
 
 
-async def test_waiting_for_what_cannot_come_fails_at_once(shell, api, monkeypatch):
-    monkeypatch.setattr("datctl.commands.hosting.POLL_SECONDS", 0.01)
+async def test_waiting_for_what_cannot_come_fails_at_once(shell, api):
     await shell.run("add", LINK)
     api.library.find("a" * 64).error = "tree is damaged"
     await shell.text("add", LINK, "--wait", status=1)
