@@ -198,7 +198,7 @@ async def test_a_bootstrap_node_that_comes_up_late_is_asked_again(sockets):
     late = sockets()
     await late.listen("127.0.0.1", 0)
     early = await started(await dht_on(sockets(), late.port))
-    await asyncio.sleep(0.1)
+    await until(lambda: early.network.statistics["sent"])
     node = await started(await dht_on(late))
     await until(lambda: early.network.statistics["nodes"])
     await early.network.close()
