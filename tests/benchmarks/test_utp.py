@@ -15,7 +15,9 @@ def flows(native: float, receiving: float, sending: float, both: float) -> Flows
         ("datd", "datd"): both,
     }
     return {
-        (*pair, direction): [Flow(1.0, int(rate * 1e6), 0.25, 0.5)] * 3
+        (*pair, direction): [
+            Flow(seconds, int(rate * 1e6), 0.25, 0.5) for seconds in (10.0, 1.0, 0.5)
+        ]
         for pair, rate in rates.items()
         for direction in (CALLER, CALLED)
     }
@@ -25,7 +27,7 @@ def test_the_table_shows_every_pair_both_ways():
     shown = utp.show(flows(10, 20, 5, 40), "uTP").splitlines()
     assert len(shown) == 9
     assert shown[1].startswith("original -> original, the caller sends ")
-    assert shown[1].split()[-3:] == ["10.0", "0.25", "0.50"]
+    assert shown[1].split()[-5:] == ["10.0", "1.0", "20.0", "0.25", "0.50"]
 
 
 def test_promises_that_are_kept_are_told_and_others_stand_out():

@@ -1,9 +1,12 @@
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from datd.transport.utp.congestion import (
+    BURST,
+    BURST_ROUNDS,
     DECAY_INTERVAL,
     FIRST_TIMEOUT,
     GAIN,
@@ -137,7 +140,7 @@ def test_slow_start_ends_before_the_target_delay():
 
 def test_slow_start_ends_where_packets_were_lost_before():
     congestion = steady(0, 50 * PAYLOAD, slow_start=True)
-    congestion.lost(1.0)
+    congestion.lost(1, ROUND_TRIP, 1.0)
     assert congestion.window == 25 * PAYLOAD
     congestion.timed_out()
     assert congestion.slow_start
@@ -149,11 +152,47 @@ def test_slow_start_ends_where_packets_were_lost_before():
 
 def test_losses_close_together_halve_the_window_once():
     congestion = steady(0, 64 * PAYLOAD)
-    congestion.lost(1.0)
-    congestion.lost(1.0 + DECAY_INTERVAL / 2)
+    congestion.lost(1, ROUND_TRIP, 1.0)
+    congestion.lost(1, ROUND_TRIP, 1.0 + DECAY_INTERVAL / 2)
     assert congestion.window == 32 * PAYLOAD
-    congestion.lost(1.0 + DECAY_INTERVAL)
+    congestion.lost(1, ROUND_TRIP, 1.0 + DECAY_INTERVAL)
     assert congestion.window == 16 * PAYLOAD
+
+
+def test_bursts_on_a_short_way_halve_the_window_every_few_rounds():
+    congestion = steady(0, 64 * PAYLOAD)
+    way = 0.001
+    congestion.lost(BURST, way, 1.0)
+    congestion.lost(BURST, way, 1.0 + way)
+    assert congestion.window == 32 * PAYLOAD
+    congestion.lost(BURST - 1, way, 1.0 + BURST_ROUNDS * way)
+    assert congestion.window == 32 * PAYLOAD
+    congestion.lost(BURST, way, 1.0 + BURST_ROUNDS * way)
+    assert congestion.window == 16 * PAYLOAD
+
+
+def test_on_a_long_way_a_burst_is_one_event_like_any_other():
+    congestion = steady(0, 64 * PAYLOAD)
+    congestion.lost(BURST, ROUND_TRIP, 1.0)
+    congestion.lost(BURST, ROUND_TRIP, 1.0 + DECAY_INTERVAL / 2)
+    assert congestion.window == 32 * PAYLOAD
+
+
+@pytest.mark.parametrize(("count", "slower"), [(BURST, 10), (1, 1)])
+def test_after_a_burst_a_short_way_is_tried_further_with_time_and_not_with_rounds(
+    count: int, slower: int
+):
+    congestion = steady(0, 100 * PAYLOAD)
+    way = SHORT_ROUND / 10
+    congestion.lost(count, way, 1.0)
+    congestion.full(1.0)
+    before = congestion.window
+    rounds = 0
+    while congestion.window < before + GAIN:
+        for _ in range(int(before // PAYLOAD)):
+            congestion.acknowledged(PAYLOAD, way, 1.0)
+        rounds += 1
+    assert slower <= rounds <= slower + 2
 
 
 def test_no_queue_can_delay_more_than_the_whole_way_took():
@@ -254,7 +293,7 @@ def test_a_lower_base_is_no_rise():
 
 def test_a_loss_while_the_window_is_lowered_halves_what_it_was():
     rounds, before = look()
-    rounds.congestion.lost(rounds.now)
+    rounds.congestion.lost(1, ROUND_TRIP, rounds.now)
     assert 0.5 * before < rounds.congestion.window < 1.5 * before
     assert rounds.pass_by(0, 3) > 0.5 * before
 

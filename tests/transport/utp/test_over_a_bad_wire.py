@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.transport.utp.simulated_wire import Weather, Wire, numbers, pattern
+from tests.transport.utp.simulated_wire import Weather, Wire, connected, numbers, pattern
 
 from datd.transport.utp.connection import State
 from datd.transport.utp.packet import PAYLOAD
@@ -81,3 +81,14 @@ def test_numbers_wrap_around():
     sequence = [numbers(sent)[2] for _, sent in wire.caller.sent]
     assert 65_535 in sequence
     assert 0 in sequence
+
+
+def test_a_peer_whose_socket_buffer_is_short_is_kept_busy_and_seldom_overrun():
+    # utp-native takes 150 MB a second, and has room for about 95 packets.
+    size, rate = 20_000_000, 150e6
+    wire = connected(delay=0.0001, rate=rate, queue=95 * 1402 / rate)
+    wire.caller.to_write = pattern(size)
+    begun = wire.now
+    assert wire.run(lambda: len(wire.called.heard) == size, limit=10)
+    assert size / (wire.now - begun) > 0.6 * rate
+    assert len(wire.caller.sent) < 1.03 * size / PAYLOAD

@@ -42,6 +42,12 @@ def test_the_bits_tell_what_is_behind_the_hole():
     assert len(incoming.selective()) == 8  # 32 bytes of bits reach to the 257th
 
 
+def test_bits_without_one_set_tell_of_what_is_beyond_them():
+    incoming = Incoming(FIRST)
+    incoming.take(seq(400), b"x")
+    assert incoming.selective() == bytes(4)
+
+
 def test_the_end_comes_after_everything_before_it():
     incoming = Incoming(FIRST)
     incoming.take(seq(2), b"", fin=True)

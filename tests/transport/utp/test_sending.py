@@ -135,14 +135,74 @@ def test_three_packets_above_a_hole_have_it_filled_once():
     assert sent(outgoing, 0.011) == []
 
 
-def test_at_most_four_holes_are_filled_for_one_acknowledgement():
-    outgoing = sender(30)
-    sent(outgoing)
-    here = [place for place in range(1, 30) if place % 2]
+def test_as_many_holes_are_filled_at_once_as_packets_arrived_and_the_others_as_more_do():
+    outgoing = sender(64, congestion=64.0 * PAYLOAD)
+    all_sent(outgoing)
+    here = list(range(1, 64, 6))
+    holes = [place for place in range(here[-3]) if place not in here]
     outgoing.acknowledge(seq(-1), bits(*here, hole=0), WINDOW, 0.01)
-    assert sent(outgoing, 0.01) == [0, 2, 4, 6]
-    outgoing.acknowledge(seq(-1), bits(*here, hole=0), WINDOW, 0.011)
-    assert sent(outgoing, 0.011) == [8, 10, 12, 14]
+    assert outgoing.congestion.window == 32 * PAYLOAD
+    at_once = all_sent(outgoing, 0.01)
+    assert at_once == holes[: len(holes) // 2]
+    outgoing.acknowledge(seq(5), bits(*here[1:], hole=6), WINDOW, 0.02)
+    then = all_sent(outgoing, 0.02)
+    assert at_once + then == holes[: len(at_once) + len(then)]
+    assert len(then) >= 5
+
+
+def test_no_bit_above_a_hole_says_that_all_the_bits_could_tell_of_is_lost():
+    outgoing = sender(90, congestion=90.0 * PAYLOAD)
+    all_sent(outgoing)
+    outgoing.acknowledge(seq(19), b"", WINDOW, 0.01)
+    assert all_sent(outgoing, 0.01) == []
+    outgoing.acknowledge(seq(19), bytes(4), WINDOW, 0.011)
+    first = all_sent(outgoing, 0.011)
+    assert first == list(range(20, 20 + len(first)))
+    assert len(first) >= 31 // 2
+
+
+def test_a_hole_longer_than_the_bits_closes_with_every_answer_though_the_window_seems_full():
+    outgoing = sender(200, congestion=200.0 * PAYLOAD)
+    all_sent(outgoing)
+    # The peer has the first 60 and the last 40, and tells of 30 above the hole only.
+    missing, now = 60, 0.01
+    outgoing.acknowledge(seq(missing - 1), b"", WINDOW, now)
+    answers = 0
+    while missing < 160:
+        now += 0.001
+        answers += 1
+        told = [place for place in range(160, 200) if missing < place <= missing + 30]
+        outgoing.acknowledge(seq(missing - 1), bits(*told, hole=missing)[:4], WINDOW, now)
+        for place in all_sent(outgoing, now):
+            assert place >= missing
+            missing += place == missing
+        assert answers < 20
+    outgoing.acknowledge(seq(199), b"", WINDOW, now)
+    assert outgoing.unacked == 0
+
+
+def test_a_filling_is_sent_again_once_what_was_sent_well_after_it_has_arrived():
+    outgoing = sender(10)
+    sent(outgoing)
+    outgoing.acknowledge(seq(1), bits(3, 4, 5, hole=2), WINDOW, 0.01)
+    assert sent(outgoing, 0.01) == [2]
+    outgoing.write(bytes(2 * PAYLOAD))
+    assert sent(outgoing, 0.015) == [10, 11]
+    outgoing.acknowledge(seq(1), bits(3, 4, 5, 6, 7, 8, 9, hole=2), WINDOW, 0.02)
+    assert sent(outgoing, 0.02) == []
+    outgoing.acknowledge(seq(1), bits(*range(3, 11), hole=2), WINDOW, 0.025)
+    assert sent(outgoing, 0.025) == [2]
+
+
+def test_after_a_timeout_nothing_is_left_of_what_could_be_sent_at_once():
+    outgoing = sender(64, congestion=64.0 * PAYLOAD)
+    all_sent(outgoing)
+    outgoing.acknowledge(seq(-1), bits(*range(32, 64), hole=0), WINDOW, 0.01)
+    timer = 0.01
+    while outgoing.congestion.window > PAYLOAD:
+        timer = outgoing.next_timer() or 0.0
+        outgoing.handle_timer(timer)
+    assert all_sent(outgoing, timer) == [0]
 
 
 def test_a_hole_whose_filling_was_lost_is_filled_again_after_a_while():

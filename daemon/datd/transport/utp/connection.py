@@ -343,7 +343,7 @@ class Connection:
         self.ack_due = False
         self._quiet_since = now
         self.incoming.told = self.incoming.window
-        selective = self.incoming.selective() if self.incoming.behind else b""
+        selective = self.incoming.selective()
         return encode(self._fields(STATE, now)._replace(selective=selective))
 
     def _packet(self, kind: int, now: float, seq: int | None = None) -> bytes:

@@ -97,13 +97,18 @@ class Incoming:
                 self._behind_bytes -= len(self.behind.pop(seq))
 
     def selective(self) -> bytes:
-        """Bits of the packets behind the hole, a multiple of four bytes; empty without a hole."""
+        """Bits of the packets behind the hole, a multiple of four bytes; empty without a hole.
+
+        Behind a hole longer than the bits reach none of them is set, which tells as much.
+        """
+        if not self.behind:
+            return b""
         bits = 0
         for seq in self.behind:
             place = seq - self.next - 1 & SEQUENCE
             if place < SELECTIVE_ACK_SIZE * 8:
                 bits |= 1 << place
-        size = -(-bits.bit_length() // 32) * 4
+        size = (max(bits.bit_length() - 1, 0) // 32 + 1) * 4
         return bits.to_bytes(size, "little")
 
     def read(self, limit: int) -> bytes:

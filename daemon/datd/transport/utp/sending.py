@@ -11,6 +11,7 @@ from itertools import islice
 
 from datd.transport.utp.congestion import Congestion, RoundTrip
 from datd.transport.utp.packet import DATA, FIN, NARROW_PAYLOAD, PAYLOAD, SEQUENCE
+from datd.transport.utp.under_way import Sent, marked, overtaken
 
 # Packets in one go. More of them overflow the peer's socket buffer, of 208 KiB by default, long
 # before the delay says anything.
@@ -18,10 +19,10 @@ RUN = 32
 MAX_PACKETS = 1023
 # An acknowledgement may be this much older than the newest one; anything else is not the peer's.
 _OLD_ACKS = 3
-# Packets acknowledged above a hole before it counts as lost rather than late, and how many holes
-# are filled for one acknowledgement.
-_LATE = 3
-_HOLES = 4
+# Lost packets that are sent again at once, whatever the window, by an answer that tells of them.
+_FILLINGS = 4
+# Packets of the same time may pass each other by this part of a round trip.
+_DISORDER = 4
 # At the end of a burst nothing above a lost packet comes back. libutp waits out its timeout of a
 # second; asking again after three round trips took sending to it from 4 to 20 MB/s and more.
 _TAIL = 3
@@ -33,21 +34,6 @@ MAX_TIMEOUTS = 5
 _NARROW_AFTER = 2
 # How long to leave a closed window alone.
 ZERO_WINDOW = 15.0
-
-
-class Sent:
-    """One packet from its first sending until it is acknowledged."""
-
-    __slots__ = ("acked", "at", "kind", "lost", "payload", "seq", "times")
-
-    def __init__(self, seq: int, kind: int, payload: bytes, at: float) -> None:
-        self.seq = seq
-        self.kind = kind
-        self.payload = payload
-        self.at = at  # seconds, of the last sending
-        self.times = 1
-        self.lost = False  # to be sent again
-        self.acked = False
 
 
 class Outgoing:
@@ -63,10 +49,12 @@ class Outgoing:
     """
 
     __slots__ = (
+        "_arrived_at",
         "_chunk",
         "_chunks",
         "_closed",
         "_ending",
+        "_fillings",
         "_finished",
         "_flight",
         "_lost",
@@ -79,7 +67,6 @@ class Outgoing:
         "_tail_wait",
         "_timeout_at",
         "_timeouts",
-        "_urgent",
         "_zero_at",
         "acked",
         "congestion",
@@ -106,12 +93,13 @@ class Outgoing:
         self._packets: deque[Sent] = deque()  # all after `acked`, oldest first
         self._flight = 0  # bytes sent and neither acknowledged nor counted as lost
         self._lost = 0  # packets to be sent again when the window has room
-        self._urgent: list[Sent] = []  # packets to be sent again at once
+        self._fillings = 0  # how many of them are sent at once
         self._chunk = b""  # what is cut next, from `_offset` on; then the others
         self._offset = 0
         self._chunks: deque[bytes] = deque()
         self._ending = False
         self._finished = False  # FIN has its number
+        self._arrived_at = now  # of what was acknowledged and sent once: the latest sending
         self._timeouts = 0
         self._timeout_at: float | None = None
         self._tail_at: float | None = None
@@ -156,7 +144,6 @@ class Outgoing:
         self._chunk = b""
         self._chunks.clear()
         self._packets.clear()
-        self._urgent.clear()
         self.waiting = self._flight = self._lost = 0
         self._timeout_at = self._tail_at = self._zero_at = None
         self.more = False
@@ -167,11 +154,9 @@ class Outgoing:
         """Packets for the wire: the lost ones first, then new ones, while there is room."""
         self.more = False
         run: list[Sent] = []
-        if self._urgent:
-            run = [packet for packet in self._urgent if not packet.acked]
-            self._urgent = []
         if self._lost and not self._resend(run, now):
             return run
+        self._fillings = 0
         if self.waiting or (self._ending and not self._finished):
             self._send_new(run, now)
         if run and self._timeout_at is None:
@@ -189,7 +174,9 @@ class Outgoing:
                 self.more = True
                 return False
             size = len(packet.payload)
-            if self._flight and self._flight + size > window:
+            if self._fillings:
+                self._fillings -= 1
+            elif self._flight and self._flight + size > window:
                 self.congestion.full(now)
                 return False
             packet.lost = False
@@ -277,7 +264,7 @@ class Outgoing:
         self.see_window(window)
         if not packets:
             return
-        acked_bytes = 0
+        acked_bytes = acked = 0
         newest: Sent | None = None
         once = True
         for _ in range(count):
@@ -292,9 +279,11 @@ class Outgoing:
             else:
                 self._flight -= len(packet.payload)
             acked_bytes += len(packet.payload)
+            acked += 1
         self.acked = ack
         if selective and packets:
-            above = self._marked(selective)
+            above = self._take_marked(selective)
+            acked += len(above)
             for packet in above:
                 acked_bytes += len(packet.payload)
                 packet.payload = b""
@@ -304,12 +293,13 @@ class Outgoing:
             # An answer to a resend may also cover what came long before, when that answer was lost
             # or had no bit for it; the time since then is no round trip.
             if once:
+                self._arrived_at = max(self._arrived_at, newest.at)
                 self.round_trip.add(now - newest.at)
             else:
                 self.round_trip.settle()
             self._progress(newest, acked_bytes, now)
         if selective and packets:
-            self._find_holes(now)
+            self._find_holes(acked, now)
 
     def see_window(self, window: int) -> None:
         """Learn how much the peer can take."""
@@ -326,20 +316,16 @@ class Outgoing:
             self.round_trip.settle()
             self._timeout_at = None
 
-    def _marked(self, selective: bytes) -> list[Sent]:
+    def _take_marked(self, selective: bytes) -> list[Sent]:
         """Packets that the bits tell of for the first time; they are under way no more."""
-        bits = int.from_bytes(selective, "little")
-        fresh = []
-        for packet in islice(self._packets, 1, 1 + bits.bit_length()):
-            if bits & 1 and not packet.acked:
-                packet.acked = True
-                if packet.lost:
-                    packet.lost = False
-                    self._lost -= 1
-                else:
-                    self._flight -= len(packet.payload)
-                fresh.append(packet)
-            bits >>= 1
+        fresh = marked(self._packets, selective)
+        for packet in fresh:
+            packet.acked = True
+            if packet.lost:
+                packet.lost = False
+                self._lost -= 1
+            else:
+                self._flight -= len(packet.payload)
         return fresh
 
     def _progress(self, newest: Sent, acked_bytes: int, now: float) -> None:
@@ -357,39 +343,40 @@ class Outgoing:
             self._timeout_at = self._tail_at = None
             self.ended = self._finished
 
-    def _find_holes(self, now: float) -> None:
-        """Send again what three later packets overtook; each hole once, while there is hope."""
-        here = [place for place, packet in enumerate(self._packets) if packet.acked]
-        if len(here) < _LATE:
-            return
-        filled = 0
+    def _find_holes(self, acked: int, now: float) -> None:
+        """Count as lost what later packets overtook, and send as much again as arrived.
+
+        The window does not matter for that: what left the path makes room. It matters for the
+        rest; but what lies beyond the bits counts as under way, be it there or lost, and a window
+        that seems full for that reason would stay full.
+        """
+        found = 0
         patience = self._patience()
-        for packet in islice(self._packets, here[-_LATE]):
+        # Something sent so much later than a filling has arrived: the filling is lost as well.
+        before = self._arrived_at - self.round_trip.mean / _DISORDER
+        for packet in islice(self._packets, overtaken(self._packets)):
             if packet.acked or packet.lost:
                 continue
-            # A hole whose filling was lost as well is filled again, but not with every answer.
-            if packet.times > 1 and now - packet.at < patience:
+            if packet.times > 1 and packet.at >= before and now - packet.at < patience:
                 continue
-            self._send_again(packet, now)
-            filled += 1
-            if filled == _HOLES:
-                break
-        if filled:
-            self.congestion.lost(now)
-
-    def _send_again(self, packet: Sent, now: float) -> None:
-        """In place of the first one: it was under way and still is, so no window matters."""
-        packet.times += 1
-        packet.at = now
-        self._urgent.append(packet)
+            self._lose(packet)
+            found += 1
+        self._fillings = acked
+        if found:
+            self._fillings = max(acked, _FILLINGS, found // 2)
+            self.congestion.lost(found, self.round_trip.mean, now)
 
     def _count_as_lost(self, before: float = math.inf) -> None:
         """What was sent before some moment, and is still missing, is lost."""
         for packet in self._packets:
             if not packet.acked and not packet.lost and packet.at < before:
-                packet.lost = True
-                self._lost += 1
-                self._flight -= len(packet.payload)
+                self._lose(packet)
+
+    def _lose(self, packet: Sent) -> None:
+        """Send it again when the window has room."""
+        packet.lost = True
+        self._lost += 1
+        self._flight -= len(packet.payload)
 
     # ---- time
 
@@ -428,7 +415,7 @@ class Outgoing:
         if self._timeouts >= _NARROW_AFTER and len(self._packets[0].payload) > NARROW_PAYLOAD:
             self.narrow_down()
         self._probed_at = None
-        self._urgent.clear()
+        self._fillings = 0
         self._count_as_lost()
         self.congestion.timed_out()
         self.round_trip.back_off()
@@ -437,10 +424,12 @@ class Outgoing:
 
     def _ask_again(self, now: float) -> None:
         """No answer for a while: send the first packets again, and wait longer for the next."""
-        self.congestion.lost(now)
-        missing = [packet for packet in self._packets if not packet.acked and not packet.lost]
-        for packet in missing[:_TAIL_RESENDS]:
-            self._send_again(packet, now)
+        self.congestion.lost(1, self.round_trip.mean, now)
+        missing = (packet for packet in self._packets if not packet.acked)
+        for packet in islice(missing, _TAIL_RESENDS):
+            if not packet.lost:
+                self._lose(packet)
+            self._fillings += 1
         self._probed_at = now
         self._tail_wait *= 2
         self._tail_at = now + self._tail_wait
