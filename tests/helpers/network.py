@@ -104,6 +104,10 @@ class MemoryStream:
             self._wake()
             self._later(self.other._end)
 
+    def half_close(self) -> None:
+        """End our side only, and read nothing: so does a kernel whose program is no more."""
+        self._later(self.other._end)
+
     def abort(self) -> None:
         if not self._closed:
             self._closed = True
@@ -111,7 +115,8 @@ class MemoryStream:
             self._later(self.other._break)
 
     def _check(self) -> None:
-        if self._closed or self._broken or self.other._closed:
+        gone = self.other._closed and not self._network.severed(self._local, self.remote.host)
+        if self._closed or self._broken or gone:
             raise ConnectionResetError("connection closed")
 
     @property

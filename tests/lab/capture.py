@@ -35,6 +35,8 @@ _ALL_PROTOCOLS = 3
 _OUTGOING = 4
 _STATISTICS = 6
 _FORCE_BUFFER = 33
+_TIMESTAMPS = 35  # SO_TIMESTAMPNS of 64-bit systems, and what brings it
+_NOTES = 64  # bytes, more than that one needs
 _BUFFER = 64 * 1024 * 1024
 _NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 2: "igmp"}
 _ETHERTYPES = (0x0800, 0x86DD)
@@ -174,6 +176,8 @@ def record(device: str, file: Path) -> None:
         file.open("wb", buffering=1 << 20) as out,
     ):
         sock.setsockopt(socket.SOL_SOCKET, _FORCE_BUFFER, _BUFFER)
+        # The kernel's times: this process may have its turn late, on a busy machine.
+        sock.setsockopt(socket.SOL_SOCKET, _TIMESTAMPS, 1)
         sock.bind((device, _ALL_PROTOCOLS))
         _say("ready")
         ending = False
@@ -182,12 +186,22 @@ def record(device: str, file: Path) -> None:
             sock.setblocking(False)
             with contextlib.suppress(BlockingIOError):
                 while True:
-                    raw, (_, ethertype, kind, *_) = sock.recvfrom(1 << 17)
+                    raw, notes, _, (_, ethertype, kind, *_) = sock.recvmsg(1 << 17, _NOTES)
                     if ethertype in _ETHERTYPES:
-                        out.write(_RECORD.pack(time.time(), kind == _OUTGOING, len(raw)) + raw)
+                        at = _moment(notes)
+                        out.write(_RECORD.pack(at, kind == _OUTGOING, len(raw)) + raw)
             out.flush()
         counts = sock.getsockopt(263, _STATISTICS, 8)
         _say(json.dumps({"missed": struct.unpack("=II", counts)[1]}))
+
+
+def _moment(notes: list[tuple[int, int, bytes]]) -> float:
+    """When the kernel saw a packet, in seconds since 1970."""
+    for level, kind, value in notes:
+        if (level, kind) == (socket.SOL_SOCKET, _TIMESTAMPS):
+            seconds, nanoseconds = struct.unpack("@ll", value)
+            return float(seconds + nanoseconds / 1e9)
+    return time.time()
 
 
 def _wait(sock: socket.socket, wake_up: socket.socket) -> bool:

@@ -70,6 +70,19 @@ def test_while_nobody_reads_the_silence_is_ours():
     in_virtual_time(story())
 
 
+def test_the_end_is_no_silence():
+    async def story() -> None:
+        near, far = await line()
+        assert not near.ended
+        far.close()
+        assert await near.read() == b""
+        assert near.ended
+        await asyncio.sleep(100)
+        assert near.silence(now()) == 0
+
+    in_virtual_time(story())
+
+
 def test_keep_alives_are_idle_talk_and_large_pieces_are_not():
     async def story() -> None:
         near, far = await line()

@@ -11,6 +11,8 @@ from datd.swarm.limits import SwarmLimits
 from datd.swarm.outage import MAX_LOST, PROBES_PER_SECOND, RECENT, Outage
 from datd.swarm.peer import KnownPeer, Peer, State
 from datd.swarm.peers import PeerTable
+from datd.swarm.roster import Connection
+from datd.transport.base import Stream
 from datd.types import Address
 
 
@@ -326,6 +328,44 @@ def test_who_comes_back_is_not_refused_because_of_its_old_connection(seconds, nu
         assert called.heard_at[NAME] > back
         await asyncio.sleep(60)
         assert (len(caller.talks), len(called.talks)) == (1, 1)
+
+    tell()
+
+
+class Lingering(House):
+    """A house that has something to write for long after the other one has ended."""
+
+    async def _stay(self, connection: Connection, stream: Stream) -> None:
+        await super()._stay(connection, stream)
+        await asyncio.sleep(60)
+
+
+@pytest.mark.parametrize("late", [0.1, 0.5, 1.5])
+@pytest.mark.parametrize("seconds", [10, 12, 13.3, 60])
+def test_the_end_of_an_earlier_life_does_not_keep_who_restarted_in_an_outage_away(seconds, late):
+    @story
+    async def tell(world: World) -> None:
+        # What a kernel has still to say of a program that ended while the cable was out.
+        world.back_off = late
+        b = await world.house(2, NAME, discovers=False)
+        a = Lingering(world, "10.0.0.1", b"a" * 32, discovers=False)
+        await a.swarm.start("0.0.0.0", PORT)
+        world.houses.append(a)
+        a.swarm.join(NAME, known=[KnownPeer(b.address, "tcp", 0.0)])
+        await asyncio.sleep(60)
+        assert a.mates() == [b.peer_id]
+        world.cut("10.0.0.2")
+        await asyncio.sleep(1)
+        await b.swarm.close()
+        world.houses.remove(b)
+        again = House(world, "10.0.0.2", b"new" * 10, discovers=False)
+        await again.swarm.start("0.0.0.0", PORT)
+        again.swarm.join(NAME)
+        world.houses.append(again)
+        await asyncio.sleep(seconds)
+        world.mend("10.0.0.2")
+        await asyncio.sleep(4)
+        assert again.peer_id in a.mates()
 
     tell()
 

@@ -1,3 +1,4 @@
+import asyncio
 import itertools
 import random
 from ipaddress import ip_network
@@ -19,6 +20,9 @@ class Nowhere(MemoryStream):
     """A stream without another end."""
 
     ended = ""
+
+    def says_goodbye(self) -> None:
+        self._ended = True
 
     def close(self) -> None:
         self.ended = self.ended or "closed"
@@ -224,6 +228,43 @@ def test_a_silent_connection_gives_way_to_a_new_dial_unless_it_revived(house):
     house.ends(old)  # of no consequence for the peer
     assert peer is not None
     assert peer.state == "connected"
+
+
+def ended_by_the_peer(connection: Connection) -> None:
+    connection.stream._stream.says_goodbye()
+    assert asyncio.run(connection.stream.read()) == b""
+
+
+def test_a_connection_that_the_peer_has_ended_gives_way_though_it_was_heard_a_moment_ago(house):
+    old = house.dials()
+    old.handshaken(SMALL)
+    ended_by_the_peer(old)
+    assert house.roster.supplant(old, house.now)
+    assert house.cut == [old]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_nor_does_it_keep_a_peer_that_calls_again_away(house, ours):
+    old = house.names(house.calls()) if ours else house.dials()
+    stays = LARGE if ours else SMALL  # by the rule, the old one
+    old.handshaken(stays)
+    ended_by_the_peer(old)
+    new = house.names(house.calls())
+    new.handshaken(stays)
+    assert house.cut == [old]
+    assert house.roster.about(NAME) == [new]
+
+
+def test_an_ended_connection_does_not_say_that_the_peer_is_there(house):
+    old = house.dials()
+    old.handshaken(SMALL)
+    assert house.roster.pulse(house.now) == 1
+    house.now = SILENT
+    assert house.roster.pulse(house.now) == 0  # it is silent, and will be probed
+    ended_by_the_peer(old)
+    assert house.roster.pulse(house.now) == 0
+    house.now += 1
+    assert house.table.next_dial(house.now) is old.peer
 
 
 def test_who_is_blocked_may_not_call_and_is_cut_off():

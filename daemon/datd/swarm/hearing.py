@@ -17,9 +17,15 @@ _SMALL_TALK = 1024
 
 
 class HeardStream:
-    """Another stream, its silence, and its idleness."""
+    """Another stream, its silence, and its idleness.
+
+    Attributes:
+        ended: Whether the other side has ended, so that nothing will be heard any more. That is no
+            silence; we may still be writing.
+    """
 
     def __init__(self, stream: Stream, clock: Callable[[], float]) -> None:
+        self.ended = False
         self._stream = stream
         self._clock = clock
         self._since = clock()
@@ -56,6 +62,7 @@ class HeardStream:
             self._since = self._clock()
         data = await self._stream.read()
         self._waiting = False
+        self.ended = self.ended or not data
         if len(data) > _SMALL_TALK:
             self.used()
         return data

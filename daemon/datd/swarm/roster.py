@@ -27,6 +27,10 @@ class Refused(DatdError):
     """A connection is not wanted, through nobody's fault. It ends without a word."""
 
 
+class Duplicate(Refused):
+    """Another connection with the same peer stays. Both ends settle that once both shook hands."""
+
+
 class Connection:
     """One connection, as the swarm hands it to whoever talks over it.
 
@@ -70,8 +74,9 @@ class Connection:
         """The other side gave its id: 32 bytes, or none.
 
         Raises:
-            Refused: It is this daemon, or connected already. If the older connection is the one to
-                go, that one is cut off instead.
+            Duplicate: It is connected already. If the older connection is the one to go, that one
+                is cut off instead.
+            Refused: It is this daemon, or banned.
         """
         self._roster.handshaken(self, remote_id, self._clock())
 
@@ -91,6 +96,14 @@ class Connection:
     def silent(self, now: float) -> bool:
         """Whether nothing came for so long that the peer may be gone."""
         return self.stream.silence(now) >= SILENT
+
+    def spent(self, now: float) -> bool:
+        """Whether a new connection with the same peer had better take its place.
+
+        A peer that has ended and takes nothing of what we still write may be the kernel of a host
+        where the program is no more: after an outage that repeats the end of an earlier life.
+        """
+        return self.stream.ended or self.silent(now)
 
     def distrust(self, feed: bytes, index: int) -> None:
         """Remember that this peer sent a block wrong; outlives the connection.
@@ -193,7 +206,7 @@ class Roster:
         """Look who talks and who is silent, every second or so; gives how many talk."""
         talking, silent = list[Peer](), list[Peer]()
         for connection in self._all:
-            if connection.peer is not None:
+            if connection.peer is not None and not connection.stream.ended:
                 (silent if connection.silent(now) else talking).append(connection.peer)
         self._table.pulse(talking, silent, now)
         return len(talking)
@@ -201,10 +214,12 @@ class Roster:
     def supplant(self, old: Connection, now: float) -> bool:
         """A new dial to a silent peer was answered: whether it takes the old connection's place.
 
+        It does not if the old one has revived: the other end goes on with that one, too.
+
         If it does, the old one is cut off, without a word: an original that gets the word that the
         old one ends, by uTP, waits with it and refuses the new one as a duplicate.
         """
-        if old not in self._all or not old.silent(now):
+        if old not in self._all or not old.spent(now):
             return False
         self._take_off(old)
         old.stream.abort()
@@ -258,21 +273,21 @@ class Roster:
         """Keep one connection for each peer and archive.
 
         An old one on which nothing comes any more has lost, whatever the rule says: the peer was
-        cut off and comes back. It sees the same silence, or has closed that connection already, so
+        cut off and comes back. It sees the same silence, or has ended that connection already, so
         the two ends still agree; and the original gives a connection up after the same time.
         """
         key = (peer.name, remote_id)
         old = self._by_id.get(key)
         if old is None or old.peer is None:
             self._by_id[key] = new
-        elif not old.silent(now) and self._loses(new, old, remote_id, peer.name):
+        elif not old.spent(now) and self._loses(new, old, remote_id, peer.name):
             self._table.superseded(peer, old.peer)
-            raise Refused("the peer is connected already")
+            raise Duplicate("the peer is connected already")
         else:
             self._table.superseded(old.peer, peer)
             self._by_id[key] = new
             self.forget(old)
-            if old.silent(now):
+            if old.spent(now):
                 old.stream.abort()  # see `supplant`
             old.cut()
 
