@@ -15,65 +15,22 @@ from typing import Any, NamedTuple, TypeVar
 
 from datd.errors import NewerFormat, StorageError
 from datd.keys import Key, KnownName
+from datd.migrations import MIGRATIONS
 from datd.types import Address
 
 T = TypeVar("T")
 
-# One entry a version of the schema: never edited after a release, only added to.
-_MIGRATIONS = (
-    """
-    CREATE TABLE archives (
-        key TEXT PRIMARY KEY,
-        name TEXT UNIQUE,
-        tags TEXT NOT NULL,
-        mode TEXT NOT NULL,
-        paused INTEGER NOT NULL,
-        pinned INTEGER,
-        added_at REAL NOT NULL,
-        updated_at REAL,
-        last_peer_at REAL,
-        dirty INTEGER NOT NULL,
-        downloaded INTEGER NOT NULL,
-        uploaded INTEGER NOT NULL,
-        summary TEXT NOT NULL,
-        conflict TEXT
-    ) STRICT;
-    CREATE TABLE peers (
-        key TEXT NOT NULL REFERENCES archives (key) ON DELETE CASCADE,
-        host TEXT NOT NULL,
-        port INTEGER NOT NULL,
-        PRIMARY KEY (key, host, port)
-    ) STRICT, WITHOUT ROWID;
-    """,
-    """
-    ALTER TABLE archives ADD COLUMN networks TEXT;
-    ALTER TABLE archives ADD COLUMN shortname TEXT;
-    ALTER TABLE archives ADD COLUMN domain TEXT;
-    CREATE UNIQUE INDEX archives_domain ON archives (domain);
-    CREATE TABLE good_peers (
-        key TEXT NOT NULL REFERENCES archives (key) ON DELETE CASCADE,
-        host TEXT NOT NULL,
-        port INTEGER NOT NULL,
-        kind TEXT NOT NULL,
-        last_success REAL NOT NULL,
-        sources TEXT NOT NULL,
-        useful INTEGER NOT NULL,
-        PRIMARY KEY (key, host, port)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE names (
-        name TEXT PRIMARY KEY,
-        key TEXT NOT NULL,
-        expires_at REAL NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    """,
-)
 # Good peers that are kept of one archive: enough to come back after an outage.
 MAX_GOOD_PEERS = 16
 
 
 @dataclass(slots=True)
 class Summary:
-    """What was last known of an archive, so that it can be shown without opening it."""
+    """What was last known of an archive, so that it can be shown without opening it.
+
+    Attributes:
+        disjoint: Whether no two files of the version claim the same content.
+    """
 
     title: str = ""
     description: str = ""
@@ -86,6 +43,7 @@ class Summary:
     bytes_have: int = 0
     bytes_total: int = 0
     complete: bool = False
+    disjoint: bool = False
 
 
 @dataclass(slots=True)
@@ -138,6 +96,16 @@ class Record:
         networks: Discovery networks it is looked up and announced on; None for all there are.
         shortname: The name it was added by, such as "example.org"; None if by its key.
         domain: Where `/.well-known/dat` names it.
+        include: Of a sparse archive: what is fetched without being asked for; None for nothing.
+        synced: Of a latest archive: the version up to which old blocks were dropped.
+        writable: Whether its secret key is here: it is ours.
+        chunking: How files of ours are cut: "fixed" or "content".
+        source: The folder of this host that it is published from.
+        watch: Whether changes in that folder are published as they happen.
+        importing: Whether an import of that folder has begun and not ended: it is resumed.
+        location: Where its files lie, if somewhere of their own; None for the data folder.
+        layout: How they lie there: "flat", "hyperdrive" or "dat".
+        version_tags: Names that somebody gave to versions.
         peers: Sources that somebody gave.
         good_peers: Peers that were good, the latest first.
     """
@@ -159,6 +127,16 @@ class Record:
     networks: list[str] | None = None
     shortname: str | None = None
     domain: str | None = None
+    include: list[str] | None = None
+    synced: int = 0
+    writable: bool = False
+    chunking: str = "fixed"
+    source: str | None = None
+    watch: bool = False
+    importing: bool = False
+    location: str | None = None
+    layout: str = "flat"
+    version_tags: dict[str, int] = field(default_factory=dict)
     peers: list[Address] = field(default_factory=list)
     good_peers: list[GoodPeer] = field(default_factory=list)
 
@@ -247,8 +225,19 @@ class Catalogue:
             "SELECT * FROM good_peers ORDER BY last_success DESC, host, port"
         ):
             good.setdefault(row["key"], []).append(_good_peer(row))
+        tags: dict[str, dict[str, int]] = {}
+        for row in self._connection.execute("SELECT * FROM version_tags ORDER BY version, tag"):
+            tags.setdefault(row["key"], {})[row["tag"]] = row["version"]
         rows = self._connection.execute("SELECT * FROM archives ORDER BY added_at, key")
-        return [_record(row, peers.get(row["key"], []), good.get(row["key"], [])) for row in rows]
+        return [
+            _record(
+                row,
+                peers.get(row["key"], []),
+                good.get(row["key"], []),
+                tags.get(row["key"], {}),
+            )
+            for row in rows
+        ]
 
     def _names(self) -> list[KnownName]:
         rows = self._database.execute("SELECT * FROM names ORDER BY expires_at, name")
@@ -259,12 +248,12 @@ class Catalogue:
 
     def _migrate(self) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version > len(_MIGRATIONS):
+        if version > len(MIGRATIONS):
             raise NewerFormat(
                 f"{self._path} was written by a newer datd (format {version}, this one knows "
-                f"{len(_MIGRATIONS)}): install that version again"
+                f"{len(MIGRATIONS)}): install that version again"
             )
-        for number, script in enumerate(_MIGRATIONS[version:], version + 1):
+        for number, script in enumerate(MIGRATIONS[version:], version + 1):
             self._database.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
 
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
@@ -274,11 +263,11 @@ class Catalogue:
         def save() -> None:
             for record in records:
                 self._write(_UPSERT, _row(record))
-                self._save_peers(record)
+                self._save_parts(record)
 
         self._together(save)
 
-    def _save_peers(self, record: Record) -> None:
+    def _save_parts(self, record: Record) -> None:
         key, database = record.key.hex, self._database
         database.execute("DELETE FROM peers WHERE key = ?", (key,))
         database.executemany(
@@ -292,6 +281,11 @@ class Catalogue:
                 (key, *one.address, one.kind, one.last_success, json.dumps(one.sources), one.useful)
                 for one in record.good_peers[:MAX_GOOD_PEERS]
             ],
+        )
+        database.execute("DELETE FROM version_tags WHERE key = ?", (key,))
+        database.executemany(
+            "INSERT INTO version_tags VALUES (?, ?, ?)",
+            [(key, tag, version) for tag, version in record.version_tags.items()],
         )
 
     def _together(self, writes: Callable[[], None]) -> None:
@@ -322,6 +316,15 @@ _COLUMNS = [
     "networks",
     "shortname",
     "domain",
+    "include",
+    "synced",
+    "writable",
+    "chunking",
+    "source",
+    "watch",
+    "importing",
+    "location",
+    "layout",
 ]
 # `dirty` has a writer of its own: a save that was prepared earlier must not undo it.
 _UPSERT = (
@@ -351,10 +354,24 @@ def _row(record: Record) -> tuple[Any, ...]:
         json.dumps(record.networks) if record.networks is not None else None,
         record.shortname,
         record.domain,
+        json.dumps(record.include) if record.include is not None else None,
+        record.synced,
+        record.writable,
+        record.chunking,
+        record.source,
+        record.watch,
+        record.importing,
+        record.location,
+        record.layout,
     )
 
 
-def _record(row: sqlite3.Row, peers: list[Address], good_peers: list[GoodPeer]) -> Record:
+def _record(
+    row: sqlite3.Row,
+    peers: list[Address],
+    good_peers: list[GoodPeer],
+    version_tags: dict[str, int],
+) -> Record:
     known = json.loads(row["summary"])
     return Record(
         key=Key(bytes.fromhex(row["key"])),
@@ -374,6 +391,16 @@ def _record(row: sqlite3.Row, peers: list[Address], good_peers: list[GoodPeer]) 
         networks=json.loads(row["networks"]) if row["networks"] is not None else None,
         shortname=row["shortname"],
         domain=row["domain"],
+        include=json.loads(row["include"]) if row["include"] is not None else None,
+        synced=row["synced"],
+        writable=bool(row["writable"]),
+        chunking=row["chunking"],
+        source=row["source"],
+        watch=bool(row["watch"]),
+        importing=bool(row["importing"]),
+        location=row["location"],
+        layout=row["layout"],
+        version_tags=version_tags,
         peers=peers,
         good_peers=good_peers,
     )

@@ -1,0 +1,67 @@
+"""The tables of the catalogue, and how each format became the next one. SQL, nothing else."""
+
+# One entry a version of the schema: never edited after a release, only added to.
+MIGRATIONS = (
+    """
+    CREATE TABLE archives (
+        key TEXT PRIMARY KEY,
+        name TEXT UNIQUE,
+        tags TEXT NOT NULL,
+        mode TEXT NOT NULL,
+        paused INTEGER NOT NULL,
+        pinned INTEGER,
+        added_at REAL NOT NULL,
+        updated_at REAL,
+        last_peer_at REAL,
+        dirty INTEGER NOT NULL,
+        downloaded INTEGER NOT NULL,
+        uploaded INTEGER NOT NULL,
+        summary TEXT NOT NULL,
+        conflict TEXT
+    ) STRICT;
+    CREATE TABLE peers (
+        key TEXT NOT NULL REFERENCES archives (key) ON DELETE CASCADE,
+        host TEXT NOT NULL,
+        port INTEGER NOT NULL,
+        PRIMARY KEY (key, host, port)
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE archives ADD COLUMN networks TEXT;
+    ALTER TABLE archives ADD COLUMN shortname TEXT;
+    ALTER TABLE archives ADD COLUMN domain TEXT;
+    CREATE UNIQUE INDEX archives_domain ON archives (domain);
+    CREATE TABLE good_peers (
+        key TEXT NOT NULL REFERENCES archives (key) ON DELETE CASCADE,
+        host TEXT NOT NULL,
+        port INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        last_success REAL NOT NULL,
+        sources TEXT NOT NULL,
+        useful INTEGER NOT NULL,
+        PRIMARY KEY (key, host, port)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE names (
+        name TEXT PRIMARY KEY,
+        key TEXT NOT NULL,
+        expires_at REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE archives ADD COLUMN include TEXT;
+    ALTER TABLE archives ADD COLUMN synced INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE archives ADD COLUMN writable INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE archives ADD COLUMN chunking TEXT NOT NULL DEFAULT 'fixed';
+    ALTER TABLE archives ADD COLUMN source TEXT;
+    ALTER TABLE archives ADD COLUMN watch INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE archives ADD COLUMN importing INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE archives ADD COLUMN location TEXT;
+    ALTER TABLE archives ADD COLUMN layout TEXT NOT NULL DEFAULT 'flat';
+    CREATE TABLE version_tags (
+        key TEXT NOT NULL REFERENCES archives (key) ON DELETE CASCADE,
+        tag TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        PRIMARY KEY (key, tag)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
