@@ -12,12 +12,21 @@ DatdError
 │   └── NewerFormat         a newer datd wrote it
 ├── NoRoom                  a quota or the floor of free disk space is reached
 ├── NotWritableError        appending needs the secret key
+│   ├── Behind              a longer history was signed with it than is here
+│   └── Forked              two histories were signed with it
 ├── BlockMissing            a block (or the hashes above it) is not here; ask the network
+├── Gone                    what is asked for was here once, and is not kept on purpose
 ├── ArchiveFormatError      the author of an archive signed something that makes no sense
 ├── UnknownArchive          no archive with this key or name is hosted
+├── SecretRefused           a secret key is not the one of the archive it was given for
+├── FolderRefused           a folder of this host may not be published, or cannot be
+├── UnknownJob              there is no such job, or it ended long ago
+├── Busy                    somebody else is at it, or too much is under way: later it may work
 ├── ArchiveExists           it is hosted already, with other settings than were asked for
 ├── EntryNotFound           an archive has no such file or folder
 ├── VersionNotFound         an archive has no such version (yet)
+├── PathRefused             a path cannot be written in an archive as asked
+├── FolderNotEmpty          a folder is to go, and something lies in it
 ├── NameNotFound            no archive stands behind a shortname such as example.org
 ├── NameUnreachable         nobody who could say what a shortname means was to be had
 ├── WebError                a server of the web may not be asked, or gave nothing that can be used
@@ -106,6 +115,14 @@ class NotWritableError(DatdError):
     """Appending needs the secret key, which is not here."""
 
 
+class Behind(NotWritableError):
+    """A longer history was signed with our own key than is here: to append would fork it."""
+
+
+class Forked(NotWritableError):
+    """Two histories were signed with our own key. Nothing is appended to either, ever."""
+
+
 class BlockMissing(DatdError):
     """A block, or the hashes needed for it, are not held here.
 
@@ -113,13 +130,32 @@ class BlockMissing(DatdError):
         discovery_key: 32 bytes naming the feed.
         index: The block, counted from 0.
         also: Further blocks of that feed that will be wanted next: ask for all in one round trip.
+        seeks: Bytes of that feed whose blocks are to be found in the same round trip: `types.Seek`.
+        stages: Those of `also` whose arrival is reason to try again: more may be asked for then.
+        unsure: Whether `index` is only the guess of the first of `seeks`: that one is to be found.
     """
 
-    def __init__(self, discovery_key: bytes, index: int, also: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        discovery_key: bytes,
+        index: int,
+        also: Sequence[int] = (),
+        seeks: Sequence[tuple[int, int, int, int]] = (),
+        *,
+        stages: Sequence[int] = (),
+        unsure: bool = False,
+    ) -> None:
         super().__init__(f"block {index} is not here")
         self.discovery_key = discovery_key
         self.index = index
         self.also = also
+        self.seeks = seeks
+        self.stages = stages
+        self.unsure = unsure
+
+
+class Gone(DatdError):
+    """Content of an old version, in an archive that keeps the newest one only."""
 
 
 class ArchiveFormatError(DatdError):
@@ -128,6 +164,30 @@ class ArchiveFormatError(DatdError):
 
 class UnknownArchive(DatdError):
     """No archive with this key or name is hosted."""
+
+
+class SecretRefused(DatdError):
+    """A secret key is not the one of the archive it was given for."""
+
+
+class FolderRefused(DatdError):
+    """A folder of this host is not to be published, or cannot be. The text says why.
+
+    Attributes:
+        forbidden: Whether the operator has not allowed it.
+    """
+
+    def __init__(self, text: str, *, forbidden: bool = False) -> None:
+        super().__init__(text)
+        self.forbidden = forbidden
+
+
+class UnknownJob(DatdError):
+    """There is no such job, or it ended so long ago that nothing is known of it."""
+
+
+class Busy(DatdError):
+    """Somebody else is at it, or too much is under way. Later it may work."""
 
 
 class ArchiveExists(DatdError):
@@ -140,6 +200,14 @@ class EntryNotFound(DatdError):
 
 class VersionNotFound(DatdError):
     """An archive has no such version, or not yet."""
+
+
+class PathRefused(DatdError):
+    """A path cannot be written in an archive as asked. The text says why."""
+
+
+class FolderNotEmpty(DatdError):
+    """A folder is to be removed, and something lies in it."""
 
 
 class NameNotFound(DatdError):

@@ -21,6 +21,22 @@ class Node(NamedTuple):
     size: int
 
 
+class Seek(NamedTuple):
+    """A byte of a feed whose block is to be found.
+
+    Attributes:
+        position: The byte, counted from the feed's start; never 0, which needs no seeking.
+        guess: The block that it is likely to be in.
+        first: The first block that it can be in.
+        stop: The block behind the last one.
+    """
+
+    position: int
+    guess: int
+    first: int
+    stop: int
+
+
 class Address(NamedTuple):
     """Where a peer listens or calls from.
 

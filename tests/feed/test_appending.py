@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.helpers.feed_vectors import (
     blocks_of,
     contents,
@@ -74,3 +76,27 @@ def test_the_same_appends_give_the_same_files(name, batches):
         at += count
     feed.close()
     assert contents(storage) == contents(want)
+
+
+@given(st.lists(st.integers(1, 70), max_size=12))
+def test_however_blocks_are_batched_the_same_nodes_are_known(batches):
+    whole = new_feed([b"%d" % block for block in range(sum(batches))])
+    feed = new_feed()
+    for count in batches:
+        feed.append([b"%d" % block for block in range(feed.length, feed.length + count)])
+    known = feed._store.bitfield.nodes()
+    assert known == whole._store.bitfield.nodes()
+    for index in range(2 * feed.length):
+        assert bool(known[index]) == (feed._tree.get(index) is not None)
+        assert feed._tree.get(index) == whole._tree.get(index)
+    assert (feed.byte_length, feed.present_blocks) == (whole.byte_length, feed.length)
+
+
+def test_hashes_that_were_worked_out_before_are_taken():
+    blocks = [b"one", b"", b"three" * 5000]
+    feed, other = new_feed(), new_feed(blocks)
+    feed.append(blocks, [crypto.leaf_hash(block) for block in blocks])
+    assert feed.signed_roots() == other.signed_roots()
+    assert [feed.get(block) for block in range(3)] == blocks
+    with pytest.raises(ValueError, match="zip"):
+        feed.append([b"four", b"five"], [crypto.leaf_hash(b"four")])

@@ -9,6 +9,7 @@ from tests.helpers.feed_vectors import (
     node,
     ranges,
 )
+from tests.helpers.feeds import feed_of
 from tests.helpers.small_feeds import (
     known_nodes,
     new_feed,
@@ -20,6 +21,7 @@ from tests.helpers.small_feeds import (
 
 from datd import crypto
 from datd.errors import BlockMissing, ForkError, IntegrityError
+from datd.feed import verify
 from datd.feed.feed import Feed
 from datd.feed.merkle import Proof
 from datd.keys import Key
@@ -199,3 +201,17 @@ def test_one_changed_field_in_a_valid_answer_changes_nothing_here(data):
         assert reader.get(index) == holder.get(index)
     for index in known_nodes(reader):
         assert reader._tree.get(index) == holder._tree.get(index)
+
+
+def test_t19_hashes_that_others_count_on_stay_when_there_is_no_room_for_more(monkeypatch):
+    monkeypatch.setattr(verify, "MAX_LOOSE", 4)
+    source = feed_of([b"%d" % n * 20 for n in range(16)])
+    reader = Feed.open(memory_feed_storage(), source.key)
+    for block in (0, 2, 4, 6):
+        reader.put_hashes(block, source.proof(block, digest=reader.digest(block), hash_only=True))
+    known = [n for n in range(16) if reader.leaf_hash(n) is not None]
+    assert known == [0, 1, 2, 3]
+    # Asked for with the digest of 1, these come without any hash.
+    assert [reader.digest(n) for n in known] == [1, 1, 1, 1]
+    for block in range(16):
+        assert reader.put(block, *source.serve(block, reader.digest(block)))

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from datd.errors import ReadOnlyError, StorageError
-from datd.storage.faults import not_a_file, storage_error
+from datd.storage.faults import is_full, not_a_file, storage_error, storage_fault
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,23 @@ def test_t47_a_path_with_control_characters_is_escaped():
     assert "\x1b" not in str(storage_error(OSError(errno.EIO, "fault"), "/a\x1b[2J", "read"))
     assert isinstance(not_a_file("/a\nb"), StorageError)
     assert "\n" not in str(not_a_file("/a\nb"))
+
+
+@pytest.mark.parametrize(
+    ("code", "full"),
+    [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EFBIG, True), (errno.EROFS, True),
+     (errno.EIO, False), (errno.EMFILE, False)],
+)  # fmt: skip
+def test_c8_a_full_disk_is_told_from_a_broken_one(code: int, full: bool):
+    cause = OSError(code, os.strerror(code))
+    error = storage_error(cause, "/data", "write")
+    error.__cause__ = cause
+    assert is_full(error) is full
+
+
+def test_what_the_disk_has_to_do_with_several_errors_is_found():
+    fault = StorageError("gone")
+    inner = ExceptionGroup("", [ValueError("x"), fault])
+    assert storage_fault(ExceptionGroup("", [KeyError("y"), inner])) is fault
+    assert storage_fault(ExceptionGroup("", [ValueError("x")])) is None
+    assert storage_fault(fault) is fault

@@ -39,3 +39,13 @@ def test_a_fault_of_the_system_is_not_taken_for_a_missing_ability(tmp_path: Path
         holes.punch(descriptor, 0, 3)
     os.close(descriptor)
     assert path.read_bytes() == b"abc"
+
+
+def test_whether_a_folder_can_have_holes_is_found_out_by_making_one(tmp_path: Path, monkeypatch):
+    holes.possible(tmp_path)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(holes, "_fallocate", None)
+    assert not holes.possible(tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="No such file"):
+        holes.possible(tmp_path / "absent")

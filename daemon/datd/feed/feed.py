@@ -5,15 +5,16 @@ No network, no clock, no files of an archive. Not for use by two threads at once
 Source: feeds.md; sleep.md section 10 for the order of writes.
 """
 
-import errno
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bitarray import bitarray
 
-from datd.crypto import KeyPair, leaf_hash
-from datd.errors import BlockMissing, IntegrityError, NotWritableError, StorageError
+from datd import crypto
+from datd.crypto import KeyPair
+from datd.errors import BlockMissing, IntegrityError, NotWritableError, ReadOnlyError
 from datd.feed import identity
 from datd.feed.appending import append
+from datd.feed.blocks import Blocks
 from datd.feed.identity import Identity
 from datd.feed.intake import Intake
 from datd.feed.merkle import MerkleTree, Proof
@@ -49,9 +50,7 @@ class Feed:
         self._store = store
         self._tree = tree
         self._intake = Intake(tree, store, who.key.raw)
-        self._damaged: list[int] = []
-        self._present_bytes: int | None = None
-        self._cursor = (0, 0)  # a block and its offset: who reads in order never searches
+        self._blocks = Blocks(self.discovery_key, store, tree)
 
     @classmethod
     def create(cls, storage: FeedStorage, pair: KeyPair, *, keep_secret: bool = True) -> "Feed":
@@ -157,20 +156,7 @@ class Feed:
     @property
     def present_bytes(self) -> int:
         """Bytes in them."""
-        if self._present_bytes is None:
-            places = self._places(0, self.length)
-            self._present_bytes = sum(size for _, size in places)
-        return self._present_bytes
-
-    def _places(self, start: int, end: int) -> list[tuple[int, int]]:
-        """Stretches of bytes that are here, as offset and size, where their hashes are sound."""
-        found = []
-        for low, high in self._store.bitfield.runs(start, min(end, self.length)):
-            first, last = self._tree.block_offset(low), self._tree.block_offset(high - 1)
-            leaf = self._tree.get(2 * high - 2)
-            if first is not None and last is not None and leaf is not None:
-                found.append((first, last + leaf.size - first))
-        return found
+        return self._blocks.size
 
     # Reading
 
@@ -181,19 +167,7 @@ class Feed:
             BlockMissing: It is not here. One that was damaged counts as missing from then on.
             StorageError: The disk is at fault.
         """
-        if not self._store.bitfield.get(block):
-            raise BlockMissing(self.discovery_key, block)
-        leaf, offset = self._tree.get(2 * block), self._offset(block)
-        if leaf is None or offset is None:
-            self._lose(block)
-            raise BlockMissing(self.discovery_key, block)
-        value = self._read(offset, leaf.size)
-        if leaf_hash(value) != leaf.hash:
-            self._tree.drop_rotten(leaf.index)  # it may be the hash that is damaged
-            self._lose(block)
-            raise BlockMissing(self.discovery_key, block)
-        self._cursor = (block + 1, offset + leaf.size)
-        return value
+        return self._blocks.get(block)
 
     def serve(
         self, block: int, digest: int = 0, remote: set[int] | None = None
@@ -266,7 +240,7 @@ class Feed:
 
     def resolve_bytes(self, position: int) -> int | None:
         """The block that a peer's byte request means, or None if it cannot be told from here."""
-        found = self._tree.seek(position) if position else None
+        found = self._tree.seek(position) if position > 0 else None
         if found is None or found[0] & 1:
             return None
         return found[0] // 2
@@ -277,14 +251,7 @@ class Feed:
         Returns:
             The damaged ones, which are not here any more; `take_damaged` tells them too.
         """
-        damaged = []
-        for low, high in list(self._store.bitfield.runs(start, min(end, self.length))):
-            for block in range(low, high):
-                try:
-                    self.get(block)
-                except BlockMissing:
-                    damaged.append(block)
-        return damaged
+        return self._blocks.audit(start, min(end, self.length))
 
     def signed_roots(self) -> tuple[int, bytes, bytes] | None:
         """See `MerkleTree.signed_roots`: what the writer last put its name to, as known here."""
@@ -292,26 +259,7 @@ class Feed:
 
     def take_damaged(self) -> list[int]:
         """Blocks found damaged since the last call."""
-        damaged, self._damaged = self._damaged, []
-        return damaged
-
-    def _offset(self, block: int) -> int | None:
-        at, offset = self._cursor
-        return offset if at == block else self._tree.block_offset(block)
-
-    def _read(self, offset: int, size: int) -> bytes:
-        try:
-            return self._store.data.read(offset, size)
-        except StorageError as error:
-            # C-9: a bad sector is a damaged block; anything else concerns the whole disk.
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO:
-                return b""
-            raise
-
-    def _lose(self, block: int) -> None:
-        self._store.bitfield.clear(block)
-        self._damaged.append(block)
-        self._present_bytes = None
+        return self._blocks.take_damaged()
 
     # Asking and answering
 
@@ -349,8 +297,10 @@ class Feed:
         """Store one block; whether it is new. See `put_many`."""
         return bool(self.put_many([(block, value, proof)]))
 
-    def put_many(self, blocks: Sequence[tuple[int, bytes, Proof]]) -> list[int]:
+    def put_many(self, blocks: Sequence[tuple[int, bytes | None, Proof]]) -> list[int]:
         """Verify blocks from a peer, then store them together, unflushed.
+
+        Without a value it is a hash answer, see `put_hashes`.
 
         Returns:
             The indexes that were not here before.
@@ -364,7 +314,7 @@ class Feed:
             stored = self._intake.put_many(blocks)
         except IntegrityError as error:
             self.dirty_blocks += len(error.stored)
-            self._present_bytes = None
+            self._blocks.recount()
             raise
         self._count(len(stored.indexes), stored.size)
         return stored.indexes
@@ -377,18 +327,43 @@ class Feed:
         """
         self._intake.put_many([(block, None, proof)])
 
+    def knows_above(self, block: int, count: int) -> bool:
+        """Whether the node above the `count` blocks around a block is proven; a power of two."""
+        return self._tree.has(2 * (block - block % count) + count - 1)
+
+    def leaf_hash(self, block: int) -> bytes | None:
+        """What a block hashes to, if that is proven here, whether or not the block is here."""
+        leaf = self._tree.get(2 * block)
+        return self._intake.verifier.loose.get(2 * block) if leaf is None else leaf.hash
+
+    def put_known(self, block: int, value: bytes) -> bool:
+        """Store a block that was come by elsewhere, unflushed.
+
+        Returns:
+            Whether it is here now. It is not if its hash is not proven here or is another one.
+
+        Raises:
+            StorageError: The disk refused. Nothing counts as stored.
+        """
+        if self.leaf_hash(block) != crypto.leaf_hash(value):
+            return False
+        try:
+            self.put(block, value, Proof([]))
+        except IntegrityError:
+            return False  # the node above says otherwise: a block with a proof will settle it
+        return self.has(block)
+
     def _count(self, blocks: int, size: int) -> None:
         self.dirty_blocks += blocks
-        if self._present_bytes is not None:
-            self._present_bytes += size
+        self._blocks.added(size)
 
     # Writing
 
-    def append(self, blocks: Sequence[bytes]) -> int:
+    def append(self, blocks: Sequence[bytes], hashes: Sequence[bytes] | None = None) -> int:
         """Add blocks under one signature, unflushed: tell nobody before `flush`.
 
         Returns:
-            The index of the first.
+            The index of the first. Leaf hashes that somebody worked out before may come along.
 
         Raises:
             NotWritableError: The secret key is not here, or part of the feed is lost.
@@ -398,8 +373,7 @@ class Feed:
         secret = self._writing_key()
         start = self.length
         if blocks:
-            append(self._tree, self._store, blocks, secret)
-            self._count(len(blocks), sum(map(len, blocks)))
+            self._count(len(blocks), append(self._tree, self._store, blocks, secret, hashes))
         return start
 
     def _writing_key(self) -> bytes:
@@ -413,14 +387,36 @@ class Feed:
             )
         return secret
 
-    def clear(self, start: int, end: int) -> None:
-        """Forget blocks: durably their bits first, then their bytes."""
-        places = self._places(start, end)
-        self._store.bitfield.clear_range(start, min(end, self.length))
-        self._present_bytes = None
-        self.flush()
-        for offset, size in places:
-            self._store.data.punch(offset, size)
+    # Dropping
+
+    def clear(self, start: int, end: int) -> list[int]:
+        """Drop the blocks from `start` up to `end`; see `clear_many`."""
+        return self.clear_many([(start, end)])
+
+    def clear_many(self, ranges: Iterable[tuple[int, int]]) -> list[int]:
+        """Drop blocks: durably their bits first, then their bytes. What proves the rest stays.
+
+        Args:
+            ranges: Blocks, as (first, behind the last).
+
+        Returns:
+            Those that were here; none while the feed is `behind` and its bits are a warning.
+
+        Raises:
+            StorageError: The disk refused. On a read-only one all is as before.
+        """
+        if self.behind:
+            return []
+        chosen = list(ranges)
+        gone = self._blocks.forget(chosen)
+        try:
+            self.flush()
+            self._store.flush_bits()
+        except ReadOnlyError:
+            self._blocks.remember(gone)
+            raise
+        self._blocks.punch(chosen)
+        return gone
 
     # Durability
 

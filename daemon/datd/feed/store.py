@@ -5,8 +5,9 @@ It decides nothing: what is true is settled by `verify`, `recovery` and `feed` b
 Source: sleep.md sections 5 to 8 and 10 (order of writes).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import accumulate
 
 from datd.errors import ReadOnlyError, StorageError
 from datd.feed.bitfield import Bitfield
@@ -18,6 +19,8 @@ from datd.types import Node
 # Decoded nodes kept for the next look-up: a batch of blocks touches the same few hundred again and
 # again. Full, it takes about 400 KB, and only a feed that is being read or written has one.
 _CACHED_NODES = 2048
+# Blocks smaller than this are joined before they are written: the copy costs less than the pieces.
+_SMALL_BLOCK = 2**14
 
 
 class FeedStore:
@@ -137,6 +140,33 @@ class FeedStore:
             )
             self.dirty += 64 * len(signatures)
 
+    def append(
+        self,
+        offset: int,
+        blocks: Sequence[bytes],
+        entries: Mapping[int, bytes],
+        length: int,
+        signature: bytes,
+    ) -> None:
+        """Put blocks of our own at the end of the data, with what proves them; see `write`.
+
+        Args:
+            offset: Where the data ends.
+            blocks: One behind the other.
+            entries: What the tree file is to hold, by node.
+            length: Blocks of the feed then.
+            signature: Covers that length.
+        """
+        size = sum(map(len, blocks))
+        if size < _SMALL_BLOCK * len(blocks):
+            self.data.write_many([(offset, b"".join(blocks))])
+        else:
+            starts = accumulate(map(len, blocks), initial=offset)
+            self.data.write_many(zip(starts, blocks, strict=False))
+        self.tree.put_many(entries.items())
+        self.signatures.put(length - 1, signature)
+        self.dirty += size + 40 * len(entries) + 64
+
     def mark(self, nodes: Mapping[int, Node]) -> None:
         """Count written nodes as known."""
         if len(self._cache) + len(nodes) > _CACHED_NODES:
@@ -164,7 +194,7 @@ class FeedStore:
         if self.bitfield.write_pages():
             self.bitfield_file.sync()
 
-    def roll_back(self, length: int, byte_length: int, nodes: Collection[Node]) -> None:
+    def roll_back(self, length: int, byte_length: int, nodes: Iterable[int]) -> None:
         """Take a failed append off the disk again, as far as the disk lets us.
 
         A rest that stays is harmless: it has no bit, and the next append overwrites it.
@@ -172,7 +202,7 @@ class FeedStore:
         self._cache.clear()
         end = max(0, 2 * length - 1)
         # A parent of old and new blocks lies among the old nodes.
-        inner = [(node.index, bytes(40)) for node in nodes if node.index < end]
+        inner = [(node, bytes(40)) for node in nodes if node < end]
         with suppress(StorageError):
             if self.data.size() > byte_length:
                 self.data.truncate(byte_length)

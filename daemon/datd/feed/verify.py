@@ -24,7 +24,8 @@ MAX_SIZE = 2**53
 # L-9. Longer feeds are not kept: the bitfield of 2^32 blocks alone takes 1.8 GB.
 MAX_LENGTH = 2**32
 # Hashes of leaves without a proven size, held in memory for one feed (about 10 MB). Only answers to
-# our own hash requests bring them, and a dropped one can be asked for again.
+# our own hash requests bring them. Beyond, new ones are not kept: requests under way may count on
+# the others, and their honest answers would not hold without them.
 MAX_LOOSE = 2**16
 # Good (root hash, signature) pairs that are remembered: every proof that reaches the roots brings
 # one, peers are at a few lengths at most, and an Ed25519 check costs as much as hashing 40 nodes.
@@ -128,7 +129,7 @@ class Verifier:
     def loosen(self, leaf: Node, sibling: Node) -> None:
         """Keep two hashes whose sizes are only somebody's word."""
         if len(self.loose) + 2 > MAX_LOOSE:
-            self.loose.clear()
+            return
         self.loose[leaf.index] = leaf.hash
         self.loose[sibling.index] = sibling.hash
 

@@ -47,3 +47,17 @@ def storage_error(error: OSError, path: Path | str, doing: str) -> StorageError:
 def not_a_file(path: Path | str) -> StorageError:
     """There is something at a path, but it is a folder, a pipe or a device."""
     return StorageError(f"cannot use {str(path)!r}: it is not a plain file; move it away")
+
+
+def is_full(error: StorageError) -> bool:
+    """Whether a disk that refused a write is as good as before, and only takes no more."""
+    cause = error.__cause__
+    full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return full or isinstance(error, ReadOnlyError)
+
+
+def storage_fault(error: BaseException) -> StorageError | None:
+    """What the disk has to do with an error, or with several at once."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(storage_fault, error.exceptions)), None)
+    return error if isinstance(error, StorageError) else None

@@ -3,7 +3,9 @@
 import ctypes
 import errno
 import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 _KEEP_SIZE: Final = 0x01
@@ -34,6 +36,24 @@ def punch(descriptor: int, offset: int, length: int) -> None:
         if code not in _UNSUPPORTED:
             raise OSError(code, os.strerror(code))
     _overwrite(descriptor, offset, length, size)
+
+
+def possible(folder: Path) -> bool:
+    """Whether files in a folder can have holes punched into them.
+
+    Raises:
+        OSError: As the system says.
+    """
+    if _fallocate is None:
+        return False
+    with tempfile.TemporaryFile(dir=folder) as file:
+        os.ftruncate(file.fileno(), len(_ZEROS))
+        if _fallocate(file.fileno(), _PUNCH_HOLE | _KEEP_SIZE, 0, len(_ZEROS)) == 0:
+            return True
+        code = ctypes.get_errno()
+    if code not in _UNSUPPORTED:
+        raise OSError(code, os.strerror(code))
+    return False
 
 
 def _overwrite(descriptor: int, offset: int, length: int, size: int) -> None:

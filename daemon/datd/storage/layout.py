@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from datd.storage.base import DescriptorPool, FeedStorage
+from datd.storage.base import DescriptorPool, FeedStorage, RandomAccess
 from datd.storage.disk import DiskFile
 from datd.storage.faults import storage_error
 from datd.storage.mapped import Locate, MappedFiles
@@ -54,7 +54,12 @@ def hyperdrive(folder: Path, pool: DescriptorPool) -> ArchiveFiles:
 
 
 def dat(
-    folder: Path, pool: DescriptorPool, *, secret_keys: Path | None, locate: Locate
+    folder: Path,
+    pool: DescriptorPool,
+    *,
+    secret_keys: Path | None,
+    locate: Locate,
+    content: RandomAccess | None = None,
 ) -> ArchiveFiles:
     """What the `dat` command makes: `FOLDER/.dat/metadata.tree`, contents as plain files.
 
@@ -64,13 +69,17 @@ def dat(
         secret_keys: Where secret keys of all archives lie, by default of that program
             `~/.dat/secret_keys`; None if the archive is to be read-only.
         locate: Finds the plain file of a content byte; see `MappedFiles`.
+        content: Holds the content bytes in place of plain files found by `locate` alone.
     """
     hidden = folder / ".dat"
     metadata = _feed(hidden, "metadata.", pool)
     mark = DiskFile(hidden / "metadata.ogd", pool)
     return ArchiveFiles(
         replace(metadata, secret_key=OwnerKeyFile(mark, metadata.key, secret_keys, pool)),
-        replace(_feed(hidden, "content.", pool), data=MappedFiles(folder, locate)),
+        replace(
+            _feed(hidden, "content.", pool),
+            data=MappedFiles(folder, locate) if content is None else content,
+        ),
     )
 
 
@@ -89,6 +98,14 @@ def detect(folder: Path) -> LayoutName | None:
         if any(_is_there(folder / f"{prefix}{file}") for file in _TELLING):
             return layout
     return None
+
+
+def sleep_files(folder: Path, layout: LayoutName) -> list[Path]:
+    """The files that a program writes when it holds an archive, but for plain files."""
+    prefix = {"dat": ".dat/metadata.", "flat": "metadata.", "hyperdrive": "metadata/"}[layout]
+    own = [folder / f"{prefix}{file}" for file in (*_TELLING, "ogd", "latest")]
+    content = prefix.replace("metadata", "content")
+    return own + [folder / f"{content}{file}" for file in _TELLING]
 
 
 def _is_there(path: Path) -> bool:
