@@ -1,7 +1,10 @@
+import json
+
 import pytest
+from tests.helpers.vectors import vectors
 
 from datd import crypto
-from datd.archive.content_key import checked_content_key, has_small_order
+from datd.archive.content_key import checked_content_key, content_secret, has_small_order
 from datd.archive.entries import Header
 from datd.errors import ArchiveFormatError
 from datd.keys import Key
@@ -83,3 +86,13 @@ def test_a_feed_of_another_type_is_no_archive():
     assert checked_content_key(Header("hyperdrive", key), METADATA) == Key(key)
     with pytest.raises(ArchiveFormatError, match="plain feed of type 'hyperdb'"):
         checked_content_key(Header("hyperdb", key), METADATA)
+
+
+def test_the_secret_of_a_content_feed_is_the_one_the_reference_derives():
+    for row in json.loads((vectors("feeds") / "crypto.json").read_text())["keys"]:
+        secret, public = bytes.fromhex(row["secretKey"]), bytes.fromhex(row["contentPublicKey"])
+        assert content_secret(secret, Key(public)) == bytes.fromhex(row["contentSecretKey"])
+
+
+def test_a_content_key_that_was_not_derived_has_no_secret():
+    assert content_secret(crypto.key_pair(bytes(32)).secret, METADATA) is None

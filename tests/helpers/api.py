@@ -18,6 +18,8 @@ from datd.catalogue import Catalogue
 from datd.hosting.descriptors import Descriptors
 from datd.hosting.library import Library
 from datd.hosting.room import Room
+from datd.hosting.roots import ImportRoots
+from datd.hosting.secrets import Secrets
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
 from datd.hosting.views import NetworkView
@@ -192,6 +194,9 @@ async def running_api(
                 traffic=Traffic(),
                 room=Room(folder, clock=loop.time, keep_free=0),
                 networks=list(networks),
+                secrets=Secrets(folder / "keys"),
+                roots=ImportRoots([folder.parent], data_folder=folder),
+                history=folder / "index" / "history.sqlite3",
                 network_views=network_views,
             ),
             peer_id=peer_id,

@@ -14,11 +14,15 @@ from datd import crypto
 from datd.catalogue import Catalogue
 from datd.feed.feed import Feed
 from datd.hosting.archive import HostedArchive
+from datd.hosting.dedup import Shelf
 from datd.hosting.descriptors import Descriptors
+from datd.hosting.known_blocks import KnownBlocks
 from datd.hosting.library import Library
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.room import Room
+from datd.hosting.roots import ImportRoots
+from datd.hosting.secrets import Secrets
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
 from datd.keys import Key
@@ -121,6 +125,7 @@ async def node(
     limits: SwarmLimits | None = None,
     discovers: bool = False,
     pool: Descriptors | None = None,
+    dedup: bool = False,
     **room: Any,
 ) -> AsyncIterator[Node]:
     """A library that runs, over a folder that may hold what an earlier one left."""
@@ -154,8 +159,15 @@ async def node(
             traffic=Traffic(),
             room=Room(folder, clock=loop.time, **({"keep_free": 0} | room)),
             networks=[discovery.name] if discovers else [],
+            secrets=Secrets(folder / "keys"),
+            roots=ImportRoots([folder.parent], data_folder=folder),
+            history=folder / "index" / "history.sqlite3",
         )
         library = Library(services, peer_id=peer_id)
+        known = KnownBlocks(folder / "index" / "blocks.sqlite3")
+        if dedup:
+            await known.open()
+            services.shelf = Shelf(known, library.of_discovery_key, group.create_task)
         services.port = await swarm.start(host, PORT)
         await library.start(records)
         try:
@@ -163,6 +175,7 @@ async def node(
         finally:
             await swarm.close()
             await library.close()
+    await known.close()
     await catalogue.close()
     services.pool.close()
 

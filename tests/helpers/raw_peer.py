@@ -15,6 +15,7 @@ from datd.wire import messages
 from datd.wire.messages import Data, Have, Message, Request, Want
 from datd.wire.session import MessageReceived, Session
 from tests.helpers.libraries import Node
+from tests.helpers.network import MemoryStream
 
 
 class RawPeer:
@@ -56,6 +57,11 @@ class RawPeer:
         for message in said:
             self._session.send_encoded(messages.encode(self._channels[feed], message))
         await self.flush()
+
+    def half_close(self) -> None:
+        """End our side of the stream, and go on reading."""
+        assert isinstance(self._stream, MemoryStream)
+        self._stream.half_close()
 
     async def flush(self) -> None:
         """Send what is queued."""

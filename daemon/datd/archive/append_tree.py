@@ -7,12 +7,12 @@ Source: archives.md section 5; append-tree 2.4.4 follows the same steps, but tru
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from datd.archive.cache import BoundedCache
 from datd.archive.entries import MAX_DEPTH, Entry, split_name
 from datd.archive.rows import NO_ROW, Row
 from datd.errors import ArchiveFormatError, BlockMissing
-from datd.feed.feed import Feed
 
 # Reading 10,000 entries takes a third of a second; a folder of that many files has 50 MB of
 # metadata. The second term leaves room for the way to such a folder.
@@ -28,6 +28,24 @@ FOLDER_CACHE_SIZE = 50_000
 _ROWS_KEPT = 256
 # What an entry takes in memory beside its name and rows: objects for it, its Stat and the numbers.
 _ENTRY_OVERHEAD = 500
+
+
+class EntrySource(Protocol):
+    """Blocks of a metadata feed: the feed itself, or one with entries that are not in it yet."""
+
+    @property
+    def discovery_key(self) -> bytes:
+        """32 bytes, the feed's public name."""
+
+    @property
+    def length(self) -> int:
+        """Blocks known of."""
+
+    def has(self, block: int) -> bool:
+        """Whether a block is here."""
+
+    def get(self, block: int) -> bytes:
+        """Read a block, or raise BlockMissing."""
 
 
 @dataclass(slots=True)
@@ -51,20 +69,31 @@ class AppendTree:
 
     Entries never change, so nothing here goes stale when the feed grows. Not for use by two
     threads at once.
+
+    Attributes:
+        reads: Entries read so far; who does much in slices ends one by that.
     """
 
-    def __init__(self, metadata: Feed) -> None:
+    def __init__(self, metadata: EntrySource, *, most_reads: int | None = None) -> None:
+        """Read nothing yet.
+
+        Args:
+            metadata: Where the entries lie.
+            most_reads: Entries that one look-up may read; None for `MAX_ENTRIES_READ`.
+        """
         self.metadata = metadata
+        self.reads = 0
+        self._most_reads = MAX_ENTRIES_READ if most_reads is None else most_reads
         self._entries: BoundedCache[int, Entry] = BoundedCache(ENTRY_CACHE_SIZE)
         self._folders: BoundedCache[tuple[int, int], Folder] = BoundedCache(FOLDER_CACHE_SIZE)
-        self._reads_left = MAX_ENTRIES_READ
+        self._reads_left = self._most_reads
 
     def begin(self) -> None:
-        """Start counting reads anew: a look-up reads at most `MAX_ENTRIES_READ` entries.
+        """Start counting reads anew: a look-up reads at most `most_reads` entries.
 
         What a look-up over the limit has read stays in memory, and costs nothing next time.
         """
-        self._reads_left = MAX_ENTRIES_READ
+        self._reads_left = self._most_reads
 
     def entry(self, seq: int) -> Entry:
         """Read one entry.
@@ -233,10 +262,11 @@ class AppendTree:
         return self._decode(seq)
 
     def _spend(self) -> None:
+        self.reads += 1
         self._reads_left -= 1
         if self._reads_left < 0:
             raise ArchiveFormatError(
-                f"more than {MAX_ENTRIES_READ:,} entries would have to be read: "
+                f"more than {self._most_reads:,} entries would have to be read: "
                 "a folder has too many children, or the index of the archive makes no sense"
             )
 

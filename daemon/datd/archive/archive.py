@@ -4,16 +4,18 @@ Synchronous and local. What is not held here is raised as `BlockMissing`: whoeve
 fetches that block (and those named beside it) and calls again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from datd.archive import file_blocks
-from datd.archive.append_tree import AppendTree
+from datd.archive.append_tree import AppendTree, EntrySource
 from datd.archive.content_key import checked_content_key
 from datd.archive.diff import Diff
 from datd.archive.entries import IMPLIED_DIRECTORY, Entry, Header, Stat, split_name
 from datd.archive.file_blocks import Span
 from datd.archive.manifest import MANIFEST_PATH, MAX_MANIFEST_SIZE, Manifest, parse_manifest
+from datd.archive.moment import MomentSearch
+from datd.archive.succession import Succession
 from datd.archive.walk import Walk, is_hidden
 from datd.errors import ArchiveFormatError, BlockMissing, EntryNotFound, VersionNotFound
 from datd.feed.feed import Feed
@@ -53,16 +55,31 @@ class Archive:
         content: The content feed, once it is open: its key is known only from block 0.
     """
 
-    def __init__(self, metadata: Feed, content: Feed | None = None) -> None:
+    def __init__(
+        self,
+        metadata: Feed,
+        content: Feed | None = None,
+        *,
+        entries: EntrySource | None = None,
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            metadata: The metadata feed.
+            content: The content feed, if it is open already.
+            entries: Where entries are read instead of the feed: those of a writer's next commit
+                included.
+        """
         self.metadata = metadata
         self.content = content
-        self._tree = AppendTree(metadata)
+        self._entries = entries or metadata
+        self._tree = AppendTree(self._entries)
         self._content_key: Key | None = None
 
     @property
     def version(self) -> int:
         """Number of the newest entry known here; 0 for an archive without any."""
-        return max(self.metadata.length - 1, 0)
+        return max(self._entries.length - 1, 0)
 
     def content_key(self) -> Key:
         """Give the content feed's key.
@@ -186,7 +203,7 @@ class Archive:
         for seq in range(since + 1, min(newest, since + HISTORY_LOOKED_AT) + 1):
             if len(found) == limit:
                 break
-            if not self.metadata.has(seq):
+            if not self._entries.has(seq):
                 if found or last > since:
                     break
                 raise self._missing_from(seq)
@@ -206,6 +223,71 @@ class Archive:
             ArchiveFormatError: As `stat`.
         """
         return Diff(self._tree, self._head(old), self._head(new))
+
+    def succession(
+        self, old: int, new: int, path: str = "/", after: Sequence[str] | None = None
+    ) -> Succession:
+        """Tell what became of each file between two versions: the truth, where `diff` is not.
+
+        Args:
+            old: Number of a version.
+            new: Number of another.
+            path: Only what is at or below it.
+            after: `cursor` of an earlier one of the same versions and path.
+
+        Raises:
+            VersionNotFound, BlockMissing, ArchiveFormatError: As `diff`.
+        """
+        return Succession(self._tree, self._head(old), self._head(new), resolve(path), after)
+
+    def newest_change(self, path: str, version: int | None = None) -> Entry | None:
+        """Find the newest change at or below a path, as far as a version's index leads there.
+
+        As long as the path exists, asking again for the version before the change that was found
+        gives them all. Changes from before it was there once more are out of sight.
+
+        Raises:
+            VersionNotFound, BlockMissing, ArchiveFormatError: As `stat`.
+        """
+        self._tree.begin()
+        return self._tree.newest_below(self._head(version), resolve(path))
+
+    def changes(self, numbers: Iterable[int]) -> Sequence[Entry]:
+        """Read some entries; those that cannot be decoded are left out.
+
+        Raises:
+            BlockMissing: One of them is not held here.
+        """
+        self._tree.begin()
+        return [entry for entry in map(self._tree.member, numbers) if entry is not None]
+
+    def names(self, start: int, stop: int) -> Sequence[tuple[str, ...] | None]:
+        """Tell which paths the entries `start` to `stop` change; ends before one not held here.
+
+        Returns:
+            Components of each; None for an entry that cannot be decoded.
+        """
+        found: list[tuple[str, ...] | None] = []
+        for seq in range(start, stop):
+            try:
+                # Past the memory of entries: nobody will ask for these again.
+                found.append(Entry.decode(seq, self._entries.get(seq)).components)
+            except BlockMissing:
+                break
+            except ArchiveFormatError:
+                found.append(None)
+        return found
+
+    def moment(self, time: int) -> MomentSearch:
+        """Look for the version that was the newest at a time.
+
+        Args:
+            time: Milliseconds since 1970.
+
+        Raises:
+            BlockMissing, ArchiveFormatError: As `stat`.
+        """
+        return MomentSearch(self._tree, self._head(None), time)
 
     def spans(self, stat: Stat, start: int, stop: int) -> Sequence[Span]:
         """Tell which content blocks hold the bytes `start` to `stop` of a file.
@@ -270,14 +352,14 @@ class Archive:
             return None
         for number in row if len(row) <= searched else row[:1]:
             # Fetching a whole folder for the sake of its own entry would cost too much.
-            member = self._tree.member(number) if self.metadata.has(number) else None
+            member = self._tree.member(number) if self._entries.has(number) else None
             if member and member.stat is not None and split_name(member.name) == names:
                 return member.stat
         return IMPLIED_DIRECTORY
 
     def _missing_from(self, seq: int) -> BlockMissing:
-        ahead = range(seq + 1, min(self.metadata.length, seq + _MISSING_NAMED))
-        also = [number for number in ahead if not self.metadata.has(number)]
+        ahead = range(seq + 1, min(self._entries.length, seq + _MISSING_NAMED))
+        also = [number for number in ahead if not self._entries.has(number)]
         return BlockMissing(self.metadata.discovery_key, seq, also)
 
 

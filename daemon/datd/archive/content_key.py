@@ -1,7 +1,7 @@
-"""Checks the content key that an archive's author wrote into block 0."""
+"""The content key in block 0: checks what an author wrote, and finds the secret of our own."""
 
 from datd.archive.entries import HYPERDRIVE, Header
-from datd.crypto import KEY_SIZE
+from datd.crypto import KEY_SIZE, content_key_pair
 from datd.errors import ArchiveFormatError
 from datd.keys import Key
 
@@ -38,6 +38,23 @@ def checked_content_key(header: Header, metadata: Key) -> Key:
     if has_small_order(raw):
         raise ArchiveFormatError("the archive's content key is one that anybody can sign for")
     return Key(raw)
+
+
+def content_secret(metadata_secret: bytes, content: Key) -> bytes | None:
+    """Give the secret key of an archive's content feed, which is derived and never stored.
+
+    Args:
+        metadata_secret: The 64-byte secret key of the metadata feed.
+        content: The content key that block 0 names.
+
+    Returns:
+        64 bytes; None if the archive's content key was not derived from this secret, as no known
+        program makes it: then nobody can write its content with this secret alone.
+
+    Source: feeds.md section 1.
+    """
+    pair = content_key_pair(metadata_secret)
+    return pair.secret if pair.public == content.raw else None
 
 
 def has_small_order(public: bytes) -> bool:

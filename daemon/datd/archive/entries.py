@@ -216,7 +216,12 @@ def encode_entry(seq: int, name: str, stat: Stat | None, rows: Sequence[Sequence
         stat: None for a deletion.
         rows: Row i is that of folder i, as in `Rows`.
     """
-    message = schema_pb2.Node(name=name, paths=encode_rows(seq, rows))
+    return encode_node(name, stat, encode_rows(seq, rows))
+
+
+def encode_node(name: str, stat: Stat | None, paths: bytes) -> bytes:
+    """Give the block of a change whose index is encoded already; else as `encode_entry`."""
+    message = schema_pb2.Node(name=name, paths=paths)
     if stat is not None:
         message.value = stat.encode()
     return message.SerializeToString()

@@ -4,16 +4,20 @@ Blocks may have any length: where one starts is told by the content feed's tree 
 entry claims is checked against it. Source: archives.md section 8, feeds.md section 6.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from datd.archive.entries import Stat
 from datd.errors import ArchiveFormatError, BlockMissing
 from datd.feed.feed import Feed
+from datd.types import Seek
 
 # What every known writer cuts files into; only a guess, to be verified by the sizes in proofs.
 USUAL_BLOCK_SIZE = 65_536
 # 64 MiB of usual blocks: more than is fetched ahead, and nothing grows with a claimed size.
 MAX_SPANS = 1024
+# Programs that cut by content make no block larger than so many times their average.
+_LARGEST = 4
 
 
 class Span(NamedTuple):
@@ -28,6 +32,56 @@ class Span(NamedTuple):
     block: int
     start: int
     stop: int
+
+
+class Plan(NamedTuple):
+    """What to ask peers for before any of it is read.
+
+    Attributes:
+        blocks: Blocks that hold bytes of the range, from its start on.
+        seeks: Bytes of the range whose blocks nothing but a peer can tell, the first one first.
+    """
+
+    blocks: range
+    seeks: Sequence[Seek]
+
+
+def plan(content: Feed, stat: Stat, start: int, stop: int, most: int) -> Plan:
+    """Tell what to fetch for the bytes `start` to `stop` of a file, as far as that is known.
+
+    Blocks of the usual size lie where one expects them, as long as no signed size says otherwise.
+    For others the ends of the range are to be sought; while only its start is known, no more blocks
+    are named than surely lie in it.
+
+    Args:
+        content: The content feed.
+        stat: Of a file.
+        start: First byte of the file wanted.
+        stop: Byte behind the last one wanted.
+        most: Blocks to name.
+
+    Raises:
+        ArchiveFormatError: A byte lies outside of the blocks that the entry claims.
+    """
+    stop = min(stop, stat.size)
+    if start >= stop or not stat.blocks:
+        return Plan(range(0), ())
+    first, last = _block_of(content, stat, start), _block_of(content, stat, stop - 1)
+    guesses = [_usual(stat, start), _usual(stat, stop - 1)]
+    if (first is None or last is None) and _is_usual(content, stat, guesses):
+        first, last = guesses
+    else:
+        guesses = [_in_proportion(stat, start), _in_proportion(stat, stop - 1)]
+    seeks = [
+        Seek(stat.byte_offset + byte, guess, stat.offset, stat.offset + stat.blocks)
+        for byte, guess, known in zip((start, stop - 1), guesses, (first, last), strict=True)
+        if known is None
+    ]
+    if first is None:
+        return Plan(range(0), seeks)
+    if last is None:
+        last = first + (stop - start) * stat.blocks // (stat.size * _LARGEST)
+    return Plan(range(first, min(last + 1, first + most)), seeks)
 
 
 def spans(content: Feed, stat: Stat, start: int, stop: int) -> list[Span]:
@@ -75,6 +129,43 @@ def spans(content: Feed, stat: Stat, start: int, stop: int) -> list[Span]:
     return found
 
 
+def _block_of(content: Feed, stat: Stat, byte: int) -> int | None:
+    behind = stat.offset + stat.blocks
+    if byte == 0:
+        return stat.offset
+    if byte == stat.size - 1:
+        return behind - 1
+    block = _resolve(content, stat.byte_offset + byte)
+    if block is not None and not stat.offset <= block < behind:
+        raise ArchiveFormatError(f"byte {byte} of the file lies in block {block}, not one of its")
+    return block
+
+
+def _resolve(content: Feed, position: int) -> int | None:
+    block = content.resolve_bytes(position)
+    if block is None:
+        # Who reads on stands behind a block that is known, before one that is not.
+        before = content.resolve_bytes(position - 1)
+        block = None if before is None else before + 1
+    return block
+
+
+def _usual(stat: Stat, byte: int) -> int:
+    return stat.offset + min(byte // USUAL_BLOCK_SIZE, stat.blocks - 1)
+
+
+def _in_proportion(stat: Stat, byte: int) -> int:
+    return stat.offset + min(byte * stat.blocks // stat.size, stat.blocks - 1)
+
+
+def _is_usual(content: Feed, stat: Stat, blocks: Sequence[int]) -> bool:
+    if -(-stat.size // USUAL_BLOCK_SIZE) != stat.blocks:
+        return False
+    starts = [(block - stat.offset, _known_start(content, block)) for block in blocks]
+    usual = [(known, stat.byte_offset + n * USUAL_BLOCK_SIZE) for n, known in starts]
+    return all(known is None or known == expected for known, expected in usual)
+
+
 def _check_claims(content: Feed, stat: Stat) -> None:
     if stat.blocks == 0:
         raise ArchiveFormatError(f"the file claims {stat.size} bytes in no block")
@@ -99,6 +190,9 @@ def _known_start(content: Feed, block: int) -> int | None:
 
 
 def _find(content: Feed, stat: Stat, position: int) -> tuple[int, int, int]:
+    block = _resolve(content, position)
+    if block is not None and stat.offset <= block < stat.offset + stat.blocks:
+        return block, *_extent(content, block)
     # Guess, look, narrow. Each guess follows from the ones before, so a caller that fetched the
     # block we lacked comes back here along the same way and one step further. Guesses in
     # proportion are right at once for even blocks; halving in between bounds uneven ones.
