@@ -210,7 +210,7 @@ def test_a_block_that_could_not_be_stored_is_asked_for_again():
     exchange.next_requests(0.0)
     exchange.receive(Data(0, b"x"), 0.0)
     assert exchange.next_requests(0.0) == []
-    exchange.not_stored([0])
+    exchange.not_stored([Data(0, b"zero")])
     assert exchange.next_requests(0.0) == [0]
 
 

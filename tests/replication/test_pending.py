@@ -65,3 +65,18 @@ def test_the_next_time_to_look():
     assert book.next_timer() == 7.0
     book.overdue(7.0, nobody)
     assert book.next_timer() == 12.0
+
+
+def test_what_waits_behind_something_else_is_not_late():
+    book = pending(7)
+    book.progressed(4.0)
+    assert book.overdue(8.9, everybody) == ([], [])
+    assert book.overdue(14.0, everybody) == ([], [7])
+
+
+def test_what_was_not_sent_is_not_waited_for():
+    book = pending(7, 8)
+    book.withdraw([7, 9])
+    assert 7 not in book
+    assert not book.answered(7, 1.0, delivered=True)
+    assert len(book) == 1

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from datd.replication.block_map import INDEX_LIMIT, REGION
 from datd.replication.picker import BlockPicker
 from datd.replication.remote_blocks import RemoteBlocks
+from datd.types import Seek
 
 
 def picker(have: str = "", length: int = 0) -> BlockPicker:
@@ -42,6 +43,32 @@ def test_only_what_is_wanted():
     book.lost([3])
     assert book.missing_count == 3
     assert book.next(peer, 9) == [3]
+
+
+def test_who_is_told_of_an_offer_may_hold_it_back_before_anything_is_asked_for():
+    book = picker()
+    offers: list[list[tuple[int, int]]] = []
+
+    def hold_all() -> None:
+        offers.append(list(book.open_runs()))
+        for start, stop in offers[-1]:
+            book.hold_run(start, stop)
+
+    book.on_offer = hold_all
+    book.want_all()
+    peer = joined(book, (0, 10), (REGION - 2, REGION + 2))
+    assert offers[-1] == [(0, 10), (REGION - 2, REGION), (REGION, REGION + 2)]
+    assert book.next(peer, 99) == []
+    assert not book.idle
+    book.release_run(0, 5)
+    book.release([REGION])
+    assert list(book.open_runs()) == [(0, 5), (REGION, REGION + 1)]
+    book.prioritise([7])  # a reader does not wait
+    assert book.next(peer, 99) == [7, 0, 1, 2, 3, 4, REGION]
+    book.stored([0, 1, 2, 3, 4, 7, REGION], REGION + 2)
+    assert not book.idle
+    book.release_run(0, REGION + 2)
+    assert sorted(book.next(peer, 99)) == [5, 6, 8, 9, REGION - 2, REGION - 1, REGION + 1]
 
 
 def test_a_block_is_asked_of_one_peer_only_and_peers_begin_apart():
@@ -88,7 +115,7 @@ def test_blocks_of_a_peer_that_left_go_to_others():
     assert book.next(one, 9) == [0, 1, 2, 3]
     assert book.next(two, 9) == []
     before = book.changes
-    book.release(one)
+    book.leave(one)
     assert book.changes != before
     assert sorted(book.next(two, 9)) == [0, 1, 2, 3]
 
@@ -101,7 +128,7 @@ def test_known_length_follows_those_who_can_be_believed():
     liar.trusted = False
     book.distrusted()
     assert (book.known_length, book.missing_count) == (9, 7)
-    book.release(honest)
+    book.leave(honest)
     assert (book.known_length, book.missing_count) == (2, 0)
 
 
@@ -234,3 +261,65 @@ def test_against_plain_sets(steps):
         offered = set().union(*claimed)
         todo = (wanted | urgent) - have
         assert book.idle == (not flying and not todo & offered)
+
+
+# Holding
+
+
+def test_held_blocks_are_not_asked_for_until_they_are_released():
+    book = picker("", 20)
+    book.want([(0, 10)])
+    peer = joined(book, (0, 20))
+    book.hold(range(2, 6))
+    assert book.next(peer, 99) == [0, 1, 6, 7, 8, 9]
+    book.stored([0, 1, 6, 7, 8, 9, 2], 20)
+    assert not book.idle  # they may come from elsewhere, and else from this peer
+    assert book.missing_count == 3
+    book.release([2, 3])
+    assert book.next(peer, 99) == [3]
+    book.give_back(peer, [3])
+    book.release([4, 5])
+    assert sorted(book.next(peer, 99)) == [3, 4, 5]
+    book.stored([3, 4, 5], 20)
+    assert book.idle
+
+
+def test_a_held_block_stays_held_when_regions_are_worked_out_anew_or_a_peer_leaves():
+    book = picker("", 20)
+    book.want_all()
+    one, two = joined(book, (0, 20)), joined(book, (0, 20))
+    assert book.next(one, 3) == [0, 1, 2]
+    book.hold([1, 2, 3])
+    book.leave(one)
+    book.want([(0, 5)])
+    assert book.next(two, 9) == [0, 4]
+
+
+def test_what_a_reader_waits_for_is_asked_for_though_it_is_held():
+    book = picker("", 20)
+    peer = joined(book, (0, 20))
+    book.hold([3, 4])
+    book.prioritise([4])
+    assert book.next(peer, 9) == [4]
+
+
+def test_hashes_and_bytes_far_away_make_us_ask_what_the_peer_has_there():
+    book = picker()
+    peer = joined(book, (3 * REGION, 3 * REGION + 1))
+    assert book.region_to_ask_about(peer) is None
+    book.ask_hashes([2 * REGION + 5])
+    assert book.region_to_ask_about(peer) == 2
+    book.seeks.want(Seek(10**9, REGION + 5, 0, 2 * REGION))
+    assert book.region_to_ask_about(peer) == 1
+
+
+def test_who_listens_hears_of_longer_feeds_once():
+    book = picker("", 20)
+    told = []
+    book.on_reach = lambda: told.append(book.known_length)
+    joined(book, (0, 20))
+    assert told == []
+    joined(book, (0, 30))
+    joined(book, (0, 25))
+    book.stored([39], 40)
+    assert told == [30, 40]

@@ -169,3 +169,18 @@ def test_any_claims_leave_a_small_map_or_our_error(claims):
         except ProtocolError:
             return
         assert remote.reach <= INDEX_LIMIT
+
+
+def test_the_first_block_of_a_range():
+    remote = RemoteBlocks()
+    remote.have(5, 3)
+    remote.have(2 * REGION + 7, 1)
+    assert remote.first_of(0, 100) == 5
+    assert remote.first_of(6, 7) == 6
+    assert remote.first_of(8, 2 * REGION + 7) is None
+    assert remote.first_of(8, INDEX_LIMIT) == 2 * REGION + 7
+    remote.have(0, 3 * REGION)
+    assert remote.first_of(REGION + 9, REGION + 9) is None
+    assert remote.first_of(REGION + 9, REGION + 10) == REGION + 9
+    remote.trusted = False
+    assert remote.first_of(0, 100) is None

@@ -14,10 +14,12 @@ from datd.errors import ProtocolError
 from datd.replication.announcements import Announcements
 from datd.replication.block_map import REGION, REGION_BITS
 from datd.replication.ending import Ending
+from datd.replication.hash_asking import HashAsking
 from datd.replication.pending import PendingRequests
 from datd.replication.picker import BlockPicker
 from datd.replication.remote_blocks import RemoteBlocks
 from datd.replication.request_queue import RequestQueue
+from datd.replication.seek_asking import SeekAsking
 from datd.wire.messages import (
     Cancel,
     Data,
@@ -46,7 +48,10 @@ class Send:
 
 @dataclass(slots=True)
 class Store:
-    """Verify this block and store it; then call `stored`, `failed` or `not_stored`."""
+    """Verify this block and store it; then call `stored`, `failed` or `not_stored`.
+
+    Without a value it is the hash of a block: verify it, and tell `picker.hashes` afterwards.
+    """
 
     data: Data
 
@@ -62,6 +67,9 @@ class FeedExchange:
         remote_uploading: What the peer last said of itself; True until it says otherwise.
         remote_downloading: Likewise.
         ack: Whether the peer wants a receipt for each block.
+        heard: Whether the peer has told anything of what it has.
+        hashes: What the peer was asked for of hashes alone.
+        seeks: The bytes that the peer was asked to find.
         keeps_hashes: Whether the peer counts on every hash it sent us being kept.
     """
 
@@ -96,7 +104,9 @@ class FeedExchange:
         self._ending = Ending(download=download, live=live)
         self._live = live
         self._pending = PendingRequests(now)
-        self._heard = False
+        self.hashes = HashAsking(picker, self.remote, now)
+        self.seeks = SeekAsking(picker, self.remote)
+        self.heard = False
         self._arrived: set[int] = set()  # handed out as Store, not settled yet
         self._wants: dict[int, float] = {}  # region -> when we asked what the peer has there
         self._want_due: int | None = None
@@ -177,9 +187,10 @@ class FeedExchange:
     def close(self) -> None:
         """The connection or the channel is gone; what was asked of this peer is free again."""
         self._pending.clear()
+        self.hashes.clear()
         self._arrived.clear()
         self._download = False
-        self._picker.release(self.remote)
+        self._picker.leave(self.remote)
 
     # Asking
 
@@ -199,6 +210,16 @@ class FeedExchange:
             self._want_due = self._picker.region_to_ask_about(self.remote)
         return indexes
 
+    def next_hashes(self, now: float) -> list[int]:
+        """The blocks whose hashes to ask this peer for now; see `hashes`."""
+        return self.hashes.next(now) if self._started and self._download else []
+
+    def next_seeks(self, now: float) -> list[Request]:
+        """The messages that ask this peer to find bytes; see `seeks`."""
+        if not self._picker.seeks or not self._started or not self._download:
+            return []
+        return self.seeks.next(now)
+
     def request(self, index: int, digest: int) -> Request:
         """The message that asks for a block out of `next_requests`.
 
@@ -212,12 +233,18 @@ class FeedExchange:
         """That block from this peer was bad: it is never asked for it again (decision 2)."""
         self._arrived.discard(index)
         self._picker.give_back(self.remote, [index])
+        self._picker.hashes.give_back(self.remote, [index])
         self.remote.refuse(index)
 
-    def not_stored(self, indexes: Sequence[int]) -> None:
-        """Blocks of this peer could not be stored, by no fault of its own (a full disk)."""
-        self._arrived.difference_update(indexes)
-        self._picker.give_back(self.remote, indexes)
+    def not_stored(self, answers: Iterable[Data]) -> None:
+        """Blocks or hashes could not be stored, by no fault of the peer's (a full disk)."""
+        blocks: list[int] = []
+        hashes: list[int] = []
+        for data in answers:
+            (hashes if data.value is None else blocks).append(data.index)
+        self._arrived.difference_update(blocks)
+        self._picker.give_back(self.remote, blocks)
+        self._picker.hashes.give_back(self.remote, hashes)
 
     # Serving
 
@@ -237,9 +264,8 @@ class FeedExchange:
         if self._want_due is not None:
             return self._now
         times = [asked_at + _WANT_PATIENCE for asked_at in self._wants.values()]
-        overdue = self._pending.next_timer()
-        if overdue is not None:
-            times.append(overdue)
+        books = (self._pending, self.hashes, self.seeks)
+        times += [time for book in books if (time := book.next_timer()) is not None]
         return min(times, default=None)
 
     def handle_timer(self, now: float) -> list[Message]:
@@ -275,19 +301,30 @@ class FeedExchange:
 
     def _receive_data(self, data: Data, now: float) -> list[Action]:
         index = data.index
+        if data.value is None and self.hashes.answered(index, now):
+            self._pending.progressed(now)
+            return [Store(data)]
+        found = False
         if not self._pending.answered(index, now, delivered=data.value is not None):
-            return self._count_unasked()
-        if data.value is None:
+            found = self.seeks.answered(index, now)
+            if not found:
+                return self._count_unasked()
+        if data.value is None and not found:
             # An answer, but without the block. It will not be better the next time.
             self.remote.refuse(index)
             self._picker.give_back(self.remote, [index])
             return []
+        self.hashes.progressed(now)
+        self.seeks.progressed(now)
         if not self.remote.trusted:
             self.remote.trusted = True
             self._picker.announced(self.remote)
+        if data.value is None:
+            return [Store(data)]
         if index in self._picker.have or index in self._arrived:
-            # The block is here, yet later proofs of this peer may build on this one's hashes.
-            return [Store(data)] if self.keeps_hashes else []
+            # The block is here, yet later proofs of this peer may build on this one's hashes, and
+            # they may tell where a byte is.
+            return [Store(data)] if self.keeps_hashes or found else []
         self._picker.arrived(self.remote, index, len(data.value))
         self._arrived.add(index)
         return [Store(data)]
@@ -309,7 +346,7 @@ class FeedExchange:
                 self._wants.pop(have.start >> REGION_BITS, None)
         else:
             self.remote.have(have.start, max(1, have.length))
-        self._heard = True
+        self.heard = True
         self._picker.announced(self.remote)
         return [Send(info) for info in self._end_if_complete()]
 
@@ -317,6 +354,7 @@ class FeedExchange:
         start, stop = unhave.start, unhave.start + unhave.length
         self.remote.unhave(start, unhave.length)
         self._give_up(self._pending.within(start, stop))
+        self.hashes.taken_back(start, stop)
         return []
 
     def _receive_info(self, info: Info) -> list[Action]:
@@ -355,7 +393,8 @@ class FeedExchange:
             self._picker.distrusted()
         late = (*silent, *elsewhere)
         self._give_up(late)
-        return [Cancel(index) for index in late]
+        self.seeks.late(now)
+        return [*map(Cancel, late), *self.hashes.late(now)]
 
     def _give_up(self, indexes: Sequence[int]) -> None:
         if indexes:
@@ -363,7 +402,7 @@ class FeedExchange:
             self._picker.give_back(self.remote, indexes)
 
     def _complete(self) -> bool:
-        return self._heard and self._picker.missing_count == 0
+        return self.heard and self._picker.missing_count == 0
 
     def _end_if_complete(self) -> list[Message]:
         if self._live or not self._picker.everything or not self._complete():

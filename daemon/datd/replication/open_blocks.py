@@ -1,4 +1,4 @@
-"""Blocks that may be asked for: wanted, not here, and not asked of anybody at the moment.
+"""Blocks that may be asked for: wanted, not here, not held back, not asked of anybody just now.
 
 Kept as bits for the regions that were lately asked about, and worked out anew for others: so it
 costs memory neither for what a peer merely claims, nor for a feed of any length.
@@ -28,11 +28,13 @@ class OpenBlocks:
 
     Attributes:
         wanted: The set they are taken from; change it with `want`.
+        held: Blocks that are not open, whatever is wanted; change it with `hold`.
         length: Blocks from here on are not open, whatever is wanted.
     """
 
     def __init__(self, have: BlockMap, in_flight: Collection[int], length: int) -> None:
         self.wanted = BlockMap()
+        self.held = BlockMap()
         self.length = length
         self._have = have
         self._in_flight = in_flight
@@ -43,10 +45,37 @@ class OpenBlocks:
         self.wanted = wanted
         self._parts.clear()
 
+    def hold(self, index: int) -> None:
+        """A block is not to be open until it is taken out of `held`, and opened."""
+        self.held.add(index)
+        self.close(index)
+
+    def hold_run(self, start: int, stop: int) -> None:
+        """Hold all blocks of a run out of `runs`, or of a part of it."""
+        self.held.add_range(start, stop)
+        self.close_run(start, stop)
+
+    def release_run(self, start: int, stop: int) -> None:
+        """Hold none of the blocks from start to stop: which are open is worked out anew."""
+        self.held.discard_range(start, stop)
+        for region in range(start >> REGION_BITS, ((stop - 1) >> REGION_BITS) + 1):
+            self._parts.pop(region, None)
+
+    def any_held(self, remote: RemoteBlocks) -> bool:
+        """Whether a peer has a block that is held."""
+        for region in range(-(-min(self.held.end(), remote.reach) >> REGION_BITS)):
+            part, claimed = self.held.part(region), remote.part(region)
+            if part is not None and claimed is not None:
+                for _ in _common_runs(part, claimed, 0, REGION):
+                    return True
+        return False
+
     def open(self, index: int) -> None:
         """A block is missing and nobody is asked for it: it is open if it is wanted."""
         part = self._parts.get(index >> REGION_BITS)
-        if part is not None and index & _MASK < len(part) and index in self.wanted:
+        if part is None or index & _MASK >= len(part) or index in self.held:
+            return
+        if index in self.wanted:
             part[index & _MASK] = 1
 
     def close(self, index: int) -> None:
@@ -102,6 +131,7 @@ class OpenBlocks:
     def _worked_out(self, start: int, stop: int) -> bitarray:
         bits = self.wanted.window(start, stop)
         bits &= ~self._have.window(start, stop)
+        bits &= ~self.held.window(start, stop)
         flying: Iterable[int] = self._in_flight
         if stop - start < len(self._in_flight):
             flying = (index for index in range(start, stop) if index in self._in_flight)

@@ -78,6 +78,15 @@ class PendingRequests:
         while len(self._late) > _LATE:
             del self._late[next(iter(self._late))]
 
+    def withdraw(self, indexes: Iterable[int]) -> None:
+        """These were not sent after all."""
+        for index in indexes:
+            self._asked.pop(index, None)
+
+    def progressed(self, now: float) -> None:
+        """The peer answered something else: what waits behind that is not late yet."""
+        self._delivered_at = now
+
     def within(self, start: int, stop: int) -> list[int]:
         """The blocks asked for from start up to, not including, stop."""
         return [index for index in self._asked if start <= index < stop]

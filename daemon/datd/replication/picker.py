@@ -7,7 +7,7 @@ No clock in here: exchanges decide when a request took too long.
 Source: wire.md section 7 (asking), reliability.md T-23, T-24.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,8 +16,10 @@ from bitarray import bitarray
 from datd.feed import rle
 from datd.replication.block_map import INDEX_LIMIT, REGION_BITS, BlockMap
 from datd.replication.coverage import count_missing, count_unoffered
+from datd.replication.hash_book import HashBook
 from datd.replication.open_blocks import OpenBlocks
 from datd.replication.remote_blocks import RemoteBlocks
+from datd.replication.seek_book import SeekBook
 
 # Regions looked at for something to ask about, at one go; each may cost some 30 microseconds.
 _REGIONS_LOOKED_AT: Final = 8
@@ -48,6 +50,11 @@ class BlockPicker:
         length: Proven length of the feed, in blocks.
         known_length: The longest length that is proven, or announced by a peer still believed.
         everything: Whether all blocks are wanted, also those still to come.
+        hashes: The leaf hashes that are asked for on their own.
+        seeks: The bytes whose blocks are asked for.
+        on_reach: Is called when `known_length` has grown.
+        on_offer: Is called when more may have become open to be asked for, before it is: what a
+            peer announced, or what is wanted now. Whoever is called may hold blocks.
         changes: Grows whenever blocks may have become free to be asked for. A connection that sees
             another number than last time should call `FeedExchange.next_requests` again.
     """
@@ -73,6 +80,8 @@ class BlockPicker:
         self.known_length = length
         self.everything = False
         self.changes = 0
+        self.on_offer: Callable[[], None] | None = None
+        self.on_reach: Callable[[], None] | None = None
         self._choose = choose
         self._block_size = float(block_size)
         self._have_count = self.have.count()
@@ -80,6 +89,8 @@ class BlockPicker:
         self._missing_in_ranges = 0
         self._in_flight: dict[int, RemoteBlocks] = {}
         self._open = OpenBlocks(self.have, self._in_flight.keys(), length)
+        self.hashes = HashBook(length)
+        self.seeks = SeekBook()
         self._readers: dict[int, int] = {}  # block -> how many wait for it
         self._urgent: dict[int, None] = {}  # those that are not in flight, oldest first
         self._courses: dict[RemoteBlocks, _Course] = {}
@@ -92,14 +103,20 @@ class BlockPicker:
         self.everything = True
         self._open.want(BlockMap.of_ranges([(0, INDEX_LIMIT)]))
         self.changes += 1
+        self._offer()
 
-    def want(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Want exactly the blocks of these ranges `(start, stop)`, in place of what was wanted."""
-        wanted = BlockMap.of_ranges(ranges)
+    def want(self, blocks: Iterable[tuple[int, int]] | BlockMap) -> None:
+        """Want exactly these blocks, in place of what was wanted.
+
+        Args:
+            blocks: Ranges `(start, stop)`, or a set that nobody changes any more.
+        """
+        wanted = blocks if isinstance(blocks, BlockMap) else BlockMap.of_ranges(blocks)
         self.everything = False
         self._missing_in_ranges = count_missing(wanted, self.have)
         self._open.want(wanted)
         self.changes += 1
+        self._offer()
 
     def prioritise(self, indexes: Iterable[int]) -> None:
         """Ask for these blocks before all others, wanted or not. Each call is one reader."""
@@ -120,6 +137,47 @@ class BlockPicker:
                 del self._readers[index]
                 self._urgent.pop(index, None)
 
+    def forget_readers(self) -> None:
+        """Nobody waits for anything any longer: nothing may be stored, or all is closed."""
+        self._readers.clear()
+        self._urgent.clear()
+        self.seeks.clear()
+
+    def hold(self, indexes: Iterable[int]) -> None:
+        """Do not ask for these blocks, though they are wanted: they may come from elsewhere.
+
+        What a reader waits for is asked for all the same, and so is what is in flight already.
+        """
+        for index in indexes:
+            if index not in self.have:
+                self._open.hold(index)
+        self.changes += 1
+
+    def hold_run(self, start: int, stop: int) -> None:
+        """Hold a run out of `open_runs`, or a part of it: a thousand times faster than `hold`."""
+        self._open.hold_run(start, stop)
+        self.changes += 1
+
+    def release_run(self, start: int, stop: int) -> None:
+        """Hold none of the blocks from start to stop any more."""
+        self._open.release_run(start, stop)
+        self.changes += 1
+
+    def release(self, indexes: Iterable[int]) -> None:
+        """These blocks are held no longer: they are asked for like others."""
+        held = self._open.held
+        for index in indexes:
+            if index in held:
+                held.discard(index)
+                if index not in self.have and index not in self._in_flight:
+                    self._open.open(index)
+        self.changes += 1
+
+    def ask_hashes(self, indexes: Iterable[int]) -> None:
+        """Have the leaf hashes of these blocks asked for, those of low numbers first."""
+        self.hashes.want(indexes)
+        self.changes += 1
+
     # What happened to blocks
 
     def stored(self, indexes: Iterable[int], length: int) -> None:
@@ -131,6 +189,8 @@ class BlockPicker:
             if have.add(index):
                 self._have_count += 1
                 opened.close(index)
+                if index in opened.held:
+                    opened.held.discard(index)
                 if ranges is not None and index in ranges:
                     self._missing_in_ranges -= 1
                 if self._readers and self._readers.pop(index, 0):
@@ -157,9 +217,11 @@ class BlockPicker:
         self._courses[remote] = _Course()
         self.announced(remote)
 
-    def release(self, remote: RemoteBlocks) -> None:
+    def leave(self, remote: RemoteBlocks) -> None:
         """A peer left, or nothing more is to be asked of it: its blocks are free for others."""
         if self._courses.pop(remote, None) is not None:
+            self.hashes.leave(remote)
+            self.seeks.leave(remote)
             mine = [index for index, owner in self._in_flight.items() if owner is remote]
             self.give_back(remote, mine)
             self.distrusted()
@@ -171,11 +233,17 @@ class BlockPicker:
             course.exhausted_at = -1
             if remote.trusted:
                 self._know(remote.reach)
+                self._offer()
 
     def distrusted(self) -> None:
         """What some peer announced counts for nothing any more."""
         reaches = [remote.reach for remote in self._courses if remote.trusted]
         self.known_length = self._open.length = max([self.length, *reaches])
+        self.hashes.reach(self.known_length)
+
+    def wants(self, index: int) -> bool:
+        """Whether a block is wanted, here or not, other than by a reader."""
+        return index in self._open.wanted
 
     def next(self, remote: RemoteBlocks, count: int) -> list[int]:
         """Choose up to `count` blocks to ask a peer for; they are in flight from here on."""
@@ -221,12 +289,14 @@ class BlockPicker:
         unknown = remote.unknown
         if not remote.trusted:
             return None
-        for index in self._urgent:
+        for index in (*self._urgent, *self.seeks.guesses()):
             if unknown[index >> REGION_BITS]:
                 return index >> REGION_BITS
         region = unknown.find(1)
         looked_at = 0
         while 0 <= region <= remote.reach >> REGION_BITS and looked_at < _REGIONS_LOOKED_AT:
+            if self.hashes.any_in(region):
+                return region
             if self._open.wanted.part(region) is not None:
                 looked_at += 1
                 if self._open.any_in(region):
@@ -265,6 +335,12 @@ class BlockPicker:
             self._has_open(remote) for remote in self._courses if remote.trusted
         )
 
+    def open_runs(self) -> Iterator[tuple[int, int]]:
+        """Runs of blocks that could be asked of a peer now; those of several peers come again."""
+        for remote in self._courses:
+            if remote.trusted:
+                yield from self._open.runs(remote, 0, INDEX_LIMIT)
+
     def offered(self, index: int) -> bool:
         """Whether a connected peer says it has the block."""
         return any(index in remote for remote in self._courses)
@@ -273,19 +349,20 @@ class BlockPicker:
         """Whether another peer than this one says it has the block."""
         return any(index in other for other in self._courses if other is not remote)
 
-    def unavailable(self, ranges: Iterable[tuple[int, int]] | None = None) -> int:
+    def unavailable(self, blocks: Iterable[tuple[int, int]] | BlockMap | None = None) -> int:
         """Count missing blocks that no connected peer offers.
 
         A region counts as offered while a peer has yet to say what it has there.
 
         Args:
-            ranges: Where to look, `(start, stop)`; None: among the wanted blocks, up to the
-                proven length.
+            blocks: Where to look, ranges `(start, stop)` or a set; None: among the wanted blocks,
+                up to the proven length.
         """
         peers = [remote for remote in self._courses if remote.trusted]
-        if ranges is None:
+        if blocks is None:
             return count_unoffered(self._open.wanted, self.have, self.length, peers)
-        return count_unoffered(BlockMap.of_ranges(ranges), self.have, INDEX_LIMIT, peers)
+        among = blocks if isinstance(blocks, BlockMap) else BlockMap.of_ranges(blocks)
+        return count_unoffered(among, self.have, INDEX_LIMIT, peers)
 
     def coded_have(self, start: int, stop: int) -> bytes:
         """The bits of blocks held from start to stop, run-length coded for a Have."""
@@ -339,6 +416,8 @@ class BlockPicker:
                 return True
             if any(True for _ in self._open.runs(remote, 0, INDEX_LIMIT)):
                 return True
+        if self._open.any_held(remote):
+            return True
         return self.region_to_ask_about(remote) is not None
 
     def _place(self, remote: RemoteBlocks) -> int:
@@ -350,7 +429,14 @@ class BlockPicker:
         )
         return self._choose(self.known_length) if others and self.known_length else 0
 
+    def _offer(self) -> None:
+        if self.on_offer is not None:
+            self.on_offer()
+
     def _know(self, length: int) -> None:
         if length > self.known_length:
             self.known_length = self._open.length = length
+            self.hashes.reach(length)
             self.changes += 1
+            if self.on_reach is not None:
+                self.on_reach()
