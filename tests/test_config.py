@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from datd import config
@@ -147,3 +149,15 @@ def test_a_daemon_without_any_transport_is_refused(tmp_path):
 def test_a_resolver_is_asked_over_https_only(tmp_path):
     with pytest.raises(ConfigError, match=r"line 2: naming\.resolvers\.0 .*expected https://HOST"):
         load(tmp_path, '[naming]\nresolvers = ["http://dns.example.org/"]\n')
+
+
+def test_decision_21_a_person_publishes_from_home_and_a_service_from_nowhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    assert config.import_roots(load(tmp_path, "")) == [Path("/home/ada")]
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/datd")
+    assert config.import_roots(load(tmp_path, "")) == []
+    named = load(tmp_path, 'import_roots = ["/srv/www", "~/sites"]')
+    assert config.import_roots(named) == [Path("/srv/www"), Path("/home/ada/sites")]
+    monkeypatch.setenv("DATD_IMPORT_ROOTS", "/a, /b")
+    assert config.import_roots(load(tmp_path, "")) == [Path("/a"), Path("/b")]

@@ -1,15 +1,15 @@
 """The API as methods, one a route, typed by the models. Asynchronous; no terminal, no disk."""
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import NamedTuple, Self
-from urllib.parse import quote
+from typing import Any, Self
 
-from datctl.connection import ANSWER_SECONDS, Connection, parse
+from datctl.connection import Connection, parse
 from datctl.endpoint import find_endpoint
-from datctl.errors import ApiError, TransferError, UsageError
+from datctl.errors import UsageError
+from datctl.files import Files
+from datctl.jobs import Jobs
 from datctl.models import (
     ApiInfo,
     Archive,
@@ -17,27 +17,15 @@ from datctl.models import (
     ArchivePage,
     ArchiveStats,
     DaemonStats,
-    Entry,
-    Listing,
+    Mode,
     NewArchive,
     Peer,
     PeerAddress,
     PeerPage,
 )
-from datctl.remote_file import RemoteFile
-
-DEFAULT_WAIT = 30.0
-PAGE = 1_000
-# A wait for peers is the daemon's to end; this much later its answer is overdue.
-_ANSWER_AFTER_WAIT = 15.0
-
-
-class FileHead(NamedTuple):
-    """What is known of a file before it is read: its bytes, its ETag, its media type."""
-
-    size: int
-    etag: str
-    content_type: str
+from datctl.routes import PAGE, archive_path
+from datctl.versions import Versions
+from datctl.writing import Writing
 
 
 class Client:
@@ -46,6 +34,9 @@ class Client:
     Every method raises `NoDaemon` if nobody answers, `Unauthorized` without a valid token, and
     another `ApiError` if the daemon refuses. `archive` is always a link, a key, a unique beginning
     of a key of at least 6 digits, or a name.
+
+    The methods about archives and the daemon stand here; those about files, versions, long work and
+    writing in `Files`, `Versions`, `Jobs` and `Writing`, whose methods are this class's own.
     """
 
     def __init__(
@@ -68,6 +59,18 @@ class Client:
         """
         self.endpoint = find_endpoint(api, token, os.environ if env is None else env)
         self._connection = Connection(self.endpoint)
+        files, versions = Files(self._connection), Versions(self._connection)
+        self.list, self.walk, self.head = files.list, files.walk, files.head
+        self.stream, self.read, self.open = files.stream, files.read, files.open
+        self.history, self.changes = versions.history, versions.changes
+        self.diff, self.differences = versions.diff, versions.differences
+        jobs, writing = Jobs(self._connection), Writing(self._connection)
+        self.jobs, self.job, self.cancel = jobs.jobs, jobs.job, jobs.cancel
+        self.finished, self.verify, self.rescan = jobs.finished, jobs.verify, jobs.rescan
+        self.create, self.publish, self.fork = writing.create, writing.publish, writing.fork
+        self.adopt, self.put, self.mkdir = writing.adopt, writing.put, writing.mkdir
+        self.delete, self.secret_key = writing.delete, writing.secret_key
+        self.give_secret_key = writing.give_secret_key
 
     async def __aenter__(self) -> Self:
         await self._connection.open()
@@ -93,7 +96,7 @@ class Client:
 
     async def peers(self, archive: str | None = None, *, state: str | None = None) -> list[Peer]:
         """All peers, of one archive or of all."""
-        path = "/peers" if archive is None else f"{_archive(archive)}/peers"
+        path = "/peers" if archive is None else f"{archive_path(archive)}/peers"
         found: list[Peer] = []
         cursor = None
         while True:
@@ -150,6 +153,8 @@ class Client:
         *,
         name: str | None = None,
         tags: Sequence[str] = (),
+        mode: Mode = "archive",
+        include: Sequence[str] | None = None,
         version: int | None = None,
         paused: bool = False,
         peers: Sequence[str] = (),
@@ -162,6 +167,10 @@ class Client:
             link: Any form of its Dat link.
             name: To call it by.
             tags: To find it by.
+            mode: What to keep: every version ("archive"), the newest of each file ("latest"), or
+                only what is read or matches `include` ("sparse").
+            include: For a sparse one: patterns as in a `.gitignore`, each of the newest version, or
+                of versions of its own, as in `+5:/a`, `+5-9:/a/**`, `+5-:*.csv`.
             version: Mirror this one and nothing newer.
             paused: Fetch and serve nothing yet.
             peers: Sources to try at once, as `host:port`.
@@ -178,6 +187,10 @@ class Client:
         body = NewArchive.model_construct(
             link=link, name=name, tags=list(tags), version=version, paused=paused, peers=list(peers)
         )
+        if mode != "archive":
+            body.mode = mode
+        if include is not None:
+            body.include = list(include)
         if networks is not None:
             body.networks = list(networks)
         if domain is not None:
@@ -187,8 +200,7 @@ class Client:
 
     async def set_networks(self, archive: str, networks: Sequence[str] | None) -> Archive:
         """Choose its discovery networks: None for all of the daemon's, an empty list for none."""
-        chosen = list(networks) if networks is not None else None
-        return await self._change(archive, ArchiveChanges.model_construct(networks=chosen))
+        return await self.change(archive, networks=networks)
 
     async def set_domain(self, archive: str, domain: str | None) -> Archive:
         """Have `/.well-known/dat` of a domain name it, so that it becomes public, or take it away.
@@ -196,35 +208,67 @@ class Client:
         Raises:
             Conflict: Another archive has that domain.
         """
-        return await self._change(archive, ArchiveChanges.model_construct(domain=domain))
+        return await self.change(archive, domain=domain)
 
-    async def _change(self, archive: str, changes: ArchiveChanges) -> Archive:
-        _, document = await self._connection.call("PATCH", _archive(archive), body=changes)
+    async def change(self, archive: str, **settings: Any) -> Archive:
+        """Host an archive otherwise. `settings` are the fields of `ArchiveChanges`; None clears.
+
+        Raises:
+            UsageError: There is no such setting.
+            Conflict: Another archive has that name or domain.
+        """
+        unknown = settings.keys() - ArchiveChanges.model_fields.keys()
+        if unknown:
+            raise UsageError(f"there is no setting {min(unknown)!r}")
+        # As JSON has them, whatever sequence the caller likes.
+        given = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in settings.items()
+        }
+        changes = ArchiveChanges.model_construct(_fields_set=set(given), **given)
+        _, document = await self._connection.call("PATCH", archive_path(archive), body=changes)
         return parse(Archive, document)
 
     async def archive(self, archive: str) -> Archive:
         """One archive."""
-        return await self._connection.get(_archive(archive), Archive)
+        return await self._connection.get(archive_path(archive), Archive)
 
     async def archive_stats(self, archive: str) -> ArchiveStats:
         """The numbers of one archive that move."""
-        return await self._connection.get(f"{_archive(archive)}/stats", ArchiveStats)
+        return await self._connection.get(f"{archive_path(archive)}/stats", ArchiveStats)
 
-    async def remove(self, archive: str, *, keep_data: bool = False) -> None:
-        """Stop hosting an archive, and delete its files unless they are to be kept."""
-        query = {"keep_data": keep_data}
-        await self._connection.call("DELETE", _archive(archive), query=query)
+    async def remove(
+        self,
+        archive: str,
+        *,
+        keep_data: bool = False,
+        force: bool = False,
+        delete_key: bool = False,
+    ) -> None:
+        """Stop hosting an archive, and delete its files unless they are to be kept.
+
+        Args:
+            archive: Which one.
+            keep_data: Leave its files.
+            force: Also if it is ours, and may exist nowhere else.
+            delete_key: Delete its secret key, too: nobody can ever write it again.
+
+        Raises:
+            Conflict: It is ours, and `force` is not given.
+        """
+        query = {"keep_data": keep_data, "force": force, "delete_key": delete_key}
+        await self._connection.call("DELETE", archive_path(archive), query=query)
 
     async def pause(self, archive: str) -> Archive:
         """Neither fetch nor serve it, until resumed."""
         return parse(
-            Archive, (await self._connection.call("POST", f"{_archive(archive)}/pause"))[1]
+            Archive, (await self._connection.call("POST", f"{archive_path(archive)}/pause"))[1]
         )
 
     async def resume(self, archive: str) -> Archive:
         """Fetch and serve it again."""
         return parse(
-            Archive, (await self._connection.call("POST", f"{_archive(archive)}/resume"))[1]
+            Archive, (await self._connection.call("POST", f"{archive_path(archive)}/resume"))[1]
         )
 
     async def add_peer(self, archive: str, address: str) -> Archive:
@@ -232,192 +276,5 @@ class Client:
         body = PeerAddress.model_construct(address=address)
         return parse(
             Archive,
-            (await self._connection.call("POST", f"{_archive(archive)}/peers", body=body))[1],
+            (await self._connection.call("POST", f"{archive_path(archive)}/peers", body=body))[1],
         )
-
-    # ---- files
-
-    async def list(
-        self,
-        archive: str,
-        path: str = "/",
-        *,
-        version: int | None = None,
-        recursive: bool = False,
-        wait: float = DEFAULT_WAIT,
-        limit: int = PAGE,
-        cursor: str | None = None,
-    ) -> Listing:
-        """One page of a folder. `wait`: seconds for what has to come from peers first.
-
-        Raises:
-            NotFound: No such archive, version or folder.
-            NoPeers: Nobody gave the entries in time.
-        """
-        query = {
-            "version": version, "recursive": recursive, "wait": wait, "limit": limit,
-            "cursor": cursor,
-        }  # fmt: skip
-        return await self._connection.get(
-            _file(archive, path.rstrip("/") + "/"), Listing, query, silence=_patience(wait)
-        )
-
-    async def walk(
-        self,
-        archive: str,
-        path: str = "/",
-        *,
-        version: int | None = None,
-        recursive: bool = True,
-        wait: float = DEFAULT_WAIT,
-    ) -> AsyncIterator[Entry]:
-        """Entries of all pages, by default with everything below."""
-        cursor = None
-        while True:
-            page = await self.list(
-                archive, path, version=version, recursive=recursive, wait=wait, cursor=cursor
-            )
-            for entry in page.entries:
-                yield entry
-            cursor = page.next_cursor
-            if cursor is None:
-                return
-
-    async def head(
-        self,
-        archive: str,
-        path: str,
-        *,
-        version: int | None = None,
-        wait: float = DEFAULT_WAIT,
-    ) -> FileHead | None:
-        """What is known of a file; None if the path is a folder."""
-        address, query = _file(archive, path), {"version": version, "wait": wait}
-        try:
-            async with self._connection.request(
-                "HEAD", address, query=query, silence=_patience(wait)
-            ) as response:
-                etag = response.headers.get("ETag")
-                size = int(response.headers.get("Content-Length", 0))
-                return FileHead(size, etag, response.content_type) if etag else None
-        except ApiError:
-            # An answer to HEAD has no body, and so no reason in it.
-            async with self._connection.request(
-                "GET", address, query=query, silence=_patience(wait)
-            ):
-                raise
-
-    @asynccontextmanager
-    async def stream(
-        self,
-        archive: str,
-        path: str,
-        *,
-        version: int | None = None,
-        start: int = 0,
-        stop: int | None = None,
-        etag: str | None = None,
-        wait: float = DEFAULT_WAIT,
-    ) -> AsyncIterator[AsyncGenerator[bytes]]:
-        """The bytes of a file as they come, for the time of an `async with`.
-
-        Args:
-            archive: Which one.
-            path: Of the file.
-            version: Of the archive; None for the newest.
-            start: First byte; a negative number counts from the end, and `stop` is None then.
-            stop: Behind the last byte; None for the end of the file.
-            etag: Only if the file is still the one that had this ETag.
-            wait: Seconds for what has to come from peers first.
-
-        Raises:
-            NotFound: No such archive, version or file.
-            NoPeers: Nobody gave the bytes in time.
-            TransferError: The bytes end early (while iterating).
-            ApiError: `bad_range`: the file ends before `start`; `precondition`: it has changed.
-        """
-        headers = _range(start, stop)
-        if etag is not None:
-            headers["If-Match"] = etag
-        async with self._connection.request(
-            "GET",
-            _file(archive, path),
-            query={"version": version, "wait": wait},
-            headers=headers,
-            silence=_patience(wait),
-        ) as response:
-            if "ETag" not in response.headers:
-                raise UsageError(f"{path} is a folder")
-            if headers.get("Range") and response.status != 206:
-                raise TransferError("the answer is the whole file, not the range asked for")
-
-            async def chunks() -> AsyncGenerator[bytes]:
-                async for chunk in response.content.iter_any():
-                    yield chunk
-
-            yield chunks()
-
-    async def read(
-        self,
-        archive: str,
-        path: str,
-        *,
-        version: int | None = None,
-        start: int = 0,
-        stop: int | None = None,
-        etag: str | None = None,
-        wait: float = DEFAULT_WAIT,
-    ) -> bytes:
-        """The bytes of a file, or some of them; for the arguments see `stream`."""
-        async with self.stream(
-            archive, path, version=version, start=start, stop=stop, etag=etag, wait=wait
-        ) as chunks:
-            return b"".join([chunk async for chunk in chunks])
-
-    @asynccontextmanager
-    async def open(
-        self,
-        archive: str,
-        path: str,
-        *,
-        version: int | None = None,
-        wait: float = DEFAULT_WAIT,
-    ) -> AsyncIterator[RemoteFile]:
-        """A file object that seeks, for the time of an `async with`.
-
-        Raises:
-            NotFound: No such archive, version or file.
-            UsageError: It is a folder.
-        """
-        found = await self.head(archive, path, version=version, wait=wait)
-        if found is None:
-            raise UsageError(f"{path} is a folder")
-
-        async def fetch(start: int, stop: int) -> bytes:
-            return await self.read(
-                archive, path, version=version, start=start, stop=stop, etag=found.etag, wait=wait
-            )
-
-        yield RemoteFile(found.size, fetch)
-
-
-def _archive(reference: str) -> str:
-    return f"/archives/{quote(reference, safe='')}"
-
-
-def _file(archive: str, path: str) -> str:
-    return f"{_archive(archive)}/files/{quote(path.lstrip('/'), safe='/')}"
-
-
-def _range(start: int, stop: int | None) -> dict[str, str]:
-    if start < 0:
-        return {"Range": f"bytes={start}"}
-    if stop is not None and stop <= start:
-        raise UsageError(f"there is nothing between byte {start} and byte {stop}")
-    if start == 0 and stop is None:
-        return {}
-    return {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
-
-
-def _patience(wait: float) -> float:
-    return max(ANSWER_SECONDS, wait + _ANSWER_AFTER_WAIT)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +16,7 @@ from datctl.errors import (
     TimedOut,
     TransferError,
     Unauthorized,
+    UsageError,
     api_error,
 )
 
@@ -75,6 +76,7 @@ class Connection:
         *,
         query: Mapping[str, Any] | None = None,
         body: BaseModel | None = None,
+        content: bytes | AsyncIterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         silence: float = ANSWER_SECONDS,
     ) -> AsyncIterator["aiohttp.ClientResponse"]:
@@ -85,8 +87,10 @@ class Connection:
             path: Below the prefix of the API, percent-encoded.
             query: Parameters; None values are left out.
             body: Sent as JSON.
+            content: Sent as it is, in place of a `body`.
             headers: Further headers.
-            silence: Seconds without a byte from the daemon after which to give up.
+            silence: Seconds without a byte from the daemon after which to give up; they begin when
+                everything is sent.
 
         Raises:
             NoDaemon: Nobody answers.
@@ -100,8 +104,10 @@ class Connection:
         if self._session is None:
             raise RuntimeError("use the client inside `async with Client() as dat:`")
         url = URL(f"{self._endpoint.base_url}{PREFIX}{path}", encoded=True)
-        data = None if body is None else body.model_dump_json(exclude_unset=True).encode()
-        sent = dict(headers or {}) | ({"Content-Type": "application/json"} if data else {})
+        sent, data = dict(headers or {}), content
+        if body is not None:
+            data = _json(body)
+            sent["Content-Type"] = "application/json"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
         try:
             async with self._session.request(
@@ -133,10 +139,14 @@ class Connection:
         *,
         query: Mapping[str, Any] | None = None,
         body: BaseModel | None = None,
+        content: bytes | AsyncIterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
         silence: float = ANSWER_SECONDS,
     ) -> tuple[int, bytes]:
         """One request; the status and the whole body of the answer."""
-        async with self.request(method, path, query=query, body=body, silence=silence) as response:
+        async with self.request(
+            method, path, query=query, body=body, content=content, headers=headers, silence=silence
+        ) as response:
             return response.status, await self._document(response)
 
     async def get(
@@ -194,6 +204,13 @@ def parse(model: type[M], document: bytes) -> M:
             f"the answer is no {model.__name__} that this datctl understands; "
             "is the daemon of another version?"
         ) from error
+
+
+def _json(body: BaseModel) -> bytes:
+    try:
+        return body.model_dump_json(exclude_unset=True, by_alias=True).encode()
+    except ValueError as error:  # half of a surrogate pair, from a name in another encoding
+        raise UsageError("a name or text is no valid Unicode: write it in UTF-8") from error
 
 
 def _parameters(query: Mapping[str, Any]) -> list[tuple[str, str]]:

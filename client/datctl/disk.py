@@ -1,22 +1,26 @@
 """Writes files of an archive below one folder, and nowhere else.
 
-Folders are opened step by step without following links; files appear complete, by rename.
+Folders are opened step by step without following links; files appear complete, by rename. What is
+removed is removed by name in a folder that was opened in that way.
 """
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from datctl.disk_names import OWN_PREFIX, is_reserved
 from datctl.errors import WriteError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_BEGUN_FILE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 # A date before 1970 or after 2262 is no file's; the kernel counts nanoseconds in 64 bits.
 _LATEST = 9_223_372_036
 
@@ -81,19 +85,32 @@ class DestinationFolder:
 
     @contextlib.contextmanager
     def new_file(
-        self, parts: Sequence[str], *, executable: bool, mtime: float | None
+        self,
+        parts: Sequence[str],
+        *,
+        executable: bool,
+        mtime: float | None,
+        token: str | None = None,
     ) -> Iterator[IO[bytes]]:
         """A file to write for the time of a `with`. It appears when that ends without an error.
+
+        Args:
+            parts: Where.
+            executable: Whether it is a program.
+            mtime: Seconds since 1970; None for now.
+            token: Hex digits that stand for these very bytes: what an interrupted run has written
+                of them is in the file already, which then begins at its end, and what this one
+                writes stays for the next.
 
         Raises:
             Skipped: Something lies there that is not replaced: a link, a folder, a file that this
                 run has written under a name that falls on the same file here.
             WriteError: The disk refuses.
         """
-        name, temporary = parts[-1], f".datctl-{secrets.token_hex(8)}"
+        name = parts[-1]
         with self._opened(parts[:-1]) as folder, _disk_errors(self.path.joinpath(*parts)):
             self._existing(folder, name)
-            file = os.fdopen(os.open(temporary, _NEW_FILE, 0o600, dir_fd=folder), "wb")
+            file, temporary, lasting = _begin(folder, token)
             try:
                 with file:
                     yield file
@@ -103,10 +120,79 @@ class DestinationFolder:
                 self._existing(folder, name)
                 os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary, dir_fd=folder)
+                if not lasting:
+                    with contextlib.suppress(OSError):
+                        os.unlink(temporary, dir_fd=folder)
                 raise
             self._written.add((made.st_dev, made.st_ino))
+
+    def remove_file(self, parts: Sequence[str], size: int, mtime: float | None) -> bool:
+        """Remove a file if it is still the one that was written: same size, same time.
+
+        Returns:
+            Whether nothing is left there.
+        """
+        with self._existing_folder(parts[:-1]) as folder:
+            if folder is None:
+                return True
+            try:
+                found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+            except OSError:
+                return True
+            same = stat.S_ISREG(found.st_mode) and found.st_size == size
+            if not same or mtime is None or int(found.st_mtime) != int(mtime):
+                return False
+            with _disk_errors(self.path.joinpath(*parts)):
+                os.unlink(parts[-1], dir_fd=folder)
+            return True
+
+    def is_empty(self, parts: Sequence[str]) -> bool:
+        """Whether there is a folder with nothing in it."""
+        with self._existing_folder(parts) as folder:
+            return folder is not None and not os.listdir(folder)
+
+    def remove_folder(self, parts: Sequence[str]) -> None:
+        """Remove a folder if it is empty."""
+        with self._existing_folder(parts[:-1]) as folder:
+            if folder is not None:
+                with contextlib.suppress(OSError):
+                    os.rmdir(parts[-1], dir_fd=folder)
+
+    def others(self, wanted: Callable[[tuple[str, ...], bool], bool]) -> list[tuple[str, ...]]:
+        """What lies here and is not wanted, children before their folders. Keys and feeds stay.
+
+        Args:
+            wanted: Told the parts of a name and whether it is a folder; links are never wanted.
+        """
+        found: list[tuple[str, ...]] = []
+        for base, folders, files, descriptor in os.fwalk(".", dir_fd=self._root, topdown=False):
+            above = tuple(part for part in base.split("/") if part != ".")
+            for name in (*files, *folders):
+                parts = (*above, name)
+                if is_reserved(parts[0]):
+                    continue
+                mode = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode
+                plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+                if not plain or not wanted(parts, stat.S_ISDIR(mode)):
+                    found.append(parts)
+        return found
+
+    def discard(self, parts: Sequence[str]) -> None:
+        """Remove what lies under a name, whatever it is; of a folder nothing may be left in it.
+
+        Raises:
+            WriteError: The disk refuses.
+        """
+        with (
+            _disk_errors(self.path.joinpath(*parts)),
+            self._existing_folder(parts[:-1]) as folder,
+        ):
+            if folder is None:
+                return
+            try:
+                os.unlink(parts[-1], dir_fd=folder)
+            except (IsADirectoryError, PermissionError):
+                os.rmdir(parts[-1], dir_fd=folder)
 
     def _existing(self, folder: int, name: str) -> os.stat_result | None:
         """What lies under a name, if it may be replaced."""
@@ -137,6 +223,24 @@ class DestinationFolder:
         finally:
             os.close(current)
 
+    @contextlib.contextmanager
+    def _existing_folder(self, parts: Sequence[str]) -> Iterator[int | None]:
+        """A folder below ours as it is; None if there is none."""
+        current: int | None = os.dup(self._root)
+        try:
+            for part in parts:
+                above, current = current, None
+                with contextlib.suppress(OSError):
+                    current = os.open(part, _FOLDER, dir_fd=above)
+                if above is not None:
+                    os.close(above)
+                if current is None:
+                    break
+            yield current
+        finally:
+            if current is not None:
+                os.close(current)
+
     def _step(self, folder: int, part: str) -> int:
         try:
             with contextlib.suppress(FileExistsError):
@@ -146,6 +250,26 @@ class DestinationFolder:
             if error.errno in {errno.ELOOP, errno.ENOTDIR}:
                 raise Skipped(f"a link or file lies where the folder {part!r} should be") from error
             raise WriteError(f"the folder {part!r} cannot be made: {error.strerror}") from error
+
+
+def _begin(folder: int, token: str | None) -> tuple[IO[bytes], str, bool]:
+    """A file to write, its name meanwhile, and whether it stays when writing is interrupted."""
+    if token is not None:
+        name = f"{OWN_PREFIX}{token}"
+        with contextlib.suppress(OSError):
+            file = os.fdopen(os.open(name, _BEGUN_FILE, 0o600, dir_fd=folder), "ab")
+            try:
+                # Two that write the same file would spoil each other's.
+                fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                found, named = os.fstat(file.fileno()), os.stat(name, dir_fd=folder)
+                # Another run may just have finished it, and given it its own name.
+                if stat.S_ISREG(found.st_mode) and os.path.samestat(found, named):
+                    return file, name, True
+            except OSError:
+                pass
+            file.close()
+    name = f"{OWN_PREFIX}{secrets.token_hex(8)}"
+    return os.fdopen(os.open(name, _NEW_FILE, 0o600, dir_fd=folder), "wb"), name, False
 
 
 def _finish(descriptor: int, executable: bool, mtime: float | None) -> None:

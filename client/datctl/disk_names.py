@@ -11,6 +11,8 @@ MAX_COMPONENT = 255
 MAX_PATH = 4_096
 # Where the reference and we keep keys and feeds; compared without case and invisible characters.
 RESERVED_FIRST = frozenset({".dat", ".datd"})
+# So begin the names of files that are not complete yet, and of what is noted about a folder.
+OWN_PREFIX = ".datctl-"
 
 
 class UnsafeName(Exception):
@@ -31,9 +33,14 @@ def disk_parts(path: str) -> tuple[str, ...]:
         raise UnsafeName(f"the path is longer than {MAX_PATH} bytes")
     for part in parts:
         _check_part(part)
-    if _folded(parts[0]) in RESERVED_FIRST:
+    if is_reserved(parts[0]):
         raise UnsafeName("keys and feeds are kept under this name")
     return parts
+
+
+def is_reserved(first: str) -> bool:
+    """Whether a name directly in a folder is that of keys and feeds."""
+    return _folded(first) in RESERVED_FIRST
 
 
 def _check_part(part: str) -> None:
@@ -41,6 +48,8 @@ def _check_part(part: str) -> None:
         raise UnsafeName("a part of the path is empty, . or ..")
     if any(unicodedata.category(character) == "Cc" for character in part):
         raise UnsafeName("the name has control characters")
+    if _folded(part).startswith(OWN_PREFIX):
+        raise UnsafeName(f"names that begin with {OWN_PREFIX} are used by datctl itself")
     if len(_encoded(part)) > MAX_COMPONENT:
         raise UnsafeName(f"a part of the path is longer than {MAX_COMPONENT} bytes")
 

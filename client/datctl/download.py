@@ -1,22 +1,27 @@
 """Brings files of an archive onto this host's disk; what is there already is kept.
 
-The bytes come in order into a new file, which appears under its name when it is complete.
+The bytes come in order into a new file, which appears under its name when it is complete. A large
+one that is interrupted goes on at the next run.
 """
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 
-from datctl.client import PAGE, Client
+from datctl.client import Client
 from datctl.disk import DestinationFolder, Skipped
 from datctl.disk_names import UnsafeName, disk_parts
-from datctl.errors import NoPeers, TimedOut, TransferError, UsageError
+from datctl.errors import Gone, NoPeers, TimedOut, TransferError, UsageError
 from datctl.models import Entry
+from datctl.routes import PAGE, Version
 
 # A daemon that restarts is back after a few seconds; what is worse needs a person.
 ATTEMPTS = 4
 RETRY_SECONDS = 1.0
+# What is smaller is sooner fetched again than found again.
+LASTING_SIZE = 16 * 2**20
 
 
 class Snapshot(NamedTuple):
@@ -58,6 +63,11 @@ class Download:
         folder: Where to write.
         wait: Seconds to wait for bytes that have to come from peers.
         changed: Called with the report whenever there is something new in it.
+        wanted: Takes down the names that belong here, by their parts, and whether they are folders;
+            None if nobody wants to know.
+
+    Attributes:
+        report: What became of the files so far.
     """
 
     def __init__(
@@ -68,6 +78,7 @@ class Download:
         *,
         wait: float,
         changed: Callable[[Report], None],
+        wanted: dict[tuple[str, ...], bool] | None = None,
     ) -> None:
         self._dat = dat
         self._snapshot = snapshot
@@ -75,24 +86,36 @@ class Download:
         self._wait = wait
         self._changed = changed
         self.report = Report()
+        self._wanted = wanted
 
     async def tree(self, path: str) -> None:
         """Everything below a folder of the archive. What nobody gives is noted, the rest comes."""
-        base = path.rstrip("/")
         async for entry in self._dat.walk(
             self._snapshot.archive, path, version=self._snapshot.version, wait=self._wait
         ):
-            try:
-                parts = disk_parts(entry.path.removeprefix(base))
-                if entry.kind == "directory":
-                    self._folder.make_folder(parts)
-                elif entry.kind == "file":
-                    await self._file_or_note(entry, parts)
-                else:
-                    raise Skipped("it is neither a file nor a folder")
-            except (UnsafeName, Skipped) as reason:
-                self.report.skipped.append((entry.path, str(reason)))
-            self._changed(self.report)
+            await self.entry(entry, path)
+
+    async def entry(self, entry: Entry, path: str) -> None:
+        """One file or folder that lies below a folder of the archive; what goes wrong is noted."""
+        try:
+            parts = disk_parts(entry.path.removeprefix(path.rstrip("/")))
+            if entry.kind == "directory":
+                self._want(parts, is_folder=True)
+                self._folder.make_folder(parts)
+            elif entry.kind == "file":
+                self._want(parts, is_folder=False)
+                await self._file_or_note(entry, parts)
+            else:
+                raise Skipped("it is neither a file nor a folder")
+        except (UnsafeName, Skipped) as reason:
+            self.report.skipped.append((entry.path, str(reason)))
+        self._changed(self.report)
+
+    def _want(self, parts: tuple[str, ...], *, is_folder: bool) -> None:
+        if self._wanted is not None:
+            self._wanted[parts] = is_folder
+            for depth in range(1, len(parts)):
+                self._wanted[parts[:depth]] = True
 
     async def file(self, entry: Entry, name: str) -> None:
         """One file, under a name of the caller's choice.
@@ -107,7 +130,7 @@ class Download:
     async def _file_or_note(self, entry: Entry, parts: tuple[str, ...]) -> None:
         try:
             await self._file(entry, parts)
-        except NoPeers as error:
+        except (NoPeers, Gone) as error:
             self.report.missing.append((entry.path, str(error)))
             # Nobody gave this one; for the others, what is here now is all that is asked for.
             self._wait = 0.0
@@ -118,7 +141,8 @@ class Download:
             self.report.kept += 1
             return
         executable = bool(entry.mode & 0o100)
-        with self._folder.new_file(parts, executable=executable, mtime=mtime) as file:
+        token = await self._token(entry) if entry.size >= LASTING_SIZE else None
+        with self._folder.new_file(parts, executable=executable, mtime=mtime, token=token) as file:
             before = self.report.size
             try:
                 await self._fetch(entry, file)
@@ -127,9 +151,19 @@ class Download:
                 raise
         self.report.files += 1
 
+    async def _token(self, entry: Entry) -> str | None:
+        """What stands for the bytes of a file: a part of them that is here needs not come again."""
+        head = await self._dat.head(
+            self._snapshot.archive, entry.path, version=self._snapshot.version, wait=self._wait
+        )
+        return head and hashlib.sha256(f"{entry.path}\0{head.etag}".encode()).hexdigest()[:32]
+
     async def _fetch(self, entry: Entry, file: IO[bytes]) -> None:
         """All bytes of a file; after an interruption it goes on where it stood."""
-        at, attempt = 0, 0
+        at, attempt = file.tell(), 0
+        if at > entry.size:
+            file.truncate(0)
+            at = 0
         while at < entry.size:
             try:
                 async for chunk in self._bytes_from(entry, at):
@@ -161,7 +195,7 @@ class Download:
 
 
 async def find_entry(
-    dat: Client, archive: str, path: str, *, version: int | None, wait: float
+    dat: Client, archive: str, path: str, *, version: Version | None, wait: float
 ) -> tuple[Snapshot, Entry | None]:
     """What lies at a path, and the version in which it was found.
 

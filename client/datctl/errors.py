@@ -5,8 +5,9 @@ DatdError
 ├── NoDaemon                nobody answers at the address
 ├── ApiError                the daemon answered with a problem; kind, status and detail say which
 │   ├── Unauthorized        no token, a wrong one, or too many wrong ones
-│   ├── NotFound            no such archive, version, file or folder, or nothing behind a name
+│   ├── NotFound            no such archive, version, file, folder or job, or nothing behind a name
 │   ├── Conflict            hosted already otherwise, or the archive is in the wrong state
+│   ├── Gone                an old version whose bytes are not kept any more
 │   ├── NoPeers             no peer gave the bytes in time
 │   └── NoAnswer            nobody who could say what a name means was to be had
 ├── TimedOut                we waited as long as we were asked to
@@ -67,11 +68,15 @@ class Unauthorized(ApiError):
 
 
 class NotFound(ApiError):
-    """No such archive, version, file or folder, or no archive behind a name."""
+    """No such archive, version, file, folder or job, or no archive behind a name."""
 
 
 class Conflict(ApiError):
     """Hosted already with other settings, or the archive is in a state that does not allow it."""
+
+
+class Gone(ApiError):
+    """An old version whose bytes are not kept: the archive's mode is another than `archive`."""
 
 
 class NoPeers(ApiError):
@@ -88,10 +93,12 @@ _BY_KIND: dict[str, type[ApiError]] = {
     "unknown_archive": NotFound,
     "no_such_file": NotFound,
     "no_such_version": NotFound,
+    "no_such_job": NotFound,
     "unknown_name": NotFound,
     "exists": Conflict,
     "conflict": Conflict,
     "behind": Conflict,
+    "gone": Gone,
     "no_peers": NoPeers,
     "name_unreachable": NoAnswer,
 }
@@ -101,6 +108,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     401: Unauthorized,
     404: NotFound,
     409: Conflict,
+    410: Gone,
     504: NoPeers,
 }
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-Mode = Literal["archive"]
+Mode = Literal["archive", "latest", "sparse"]
+Chunking = Literal["fixed", "content"]
 State = Literal["searching", "syncing", "seeding", "paused", "error"]
 
 # Control characters would reach terminals and logs; a slash ends the name in ARCHIVE/PATH.
@@ -20,9 +21,14 @@ MAX_LINK_LENGTH = 2_048
 MAX_NAME_LENGTH = 100
 MAX_TAG_LENGTH = 64
 MAX_TAGS = 32
+MAX_VERSION_TAGS = 256
 MAX_PEERS_GIVEN = 64
 MAX_NETWORKS = 16
 MAX_DOMAIN_LENGTH = 254
+MAX_PATTERNS = 256
+MAX_PATTERN_LENGTH = 1_024
+MAX_PATH_LENGTH = 4_096
+MAX_TEXT_LENGTH = 10_000
 
 
 def _whole(value: Any) -> Any:
@@ -41,6 +47,15 @@ NetworkName = Annotated[str, StringConstraints(max_length=32, pattern=r"^[a-z0-9
 Networks = Annotated[list[NetworkName], Field(max_length=MAX_NETWORKS)]
 Domain = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DOMAIN_LENGTH)]
 HostPort = Annotated[str, StringConstraints(max_length=260)]
+Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]
+Peers = Annotated[list[HostPort], Field(max_length=MAX_PEERS_GIVEN)]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH)]
+Pattern = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PATTERN_LENGTH)]
+Patterns = Annotated[list[Pattern], Field(max_length=MAX_PATTERNS)]
+# Behind the `+` of a link: neither a number, nor a time, nor the end of the name.
+VersionTag = Annotated[
+    str, StringConstraints(max_length=MAX_TAG_LENGTH, pattern=r"^[A-Za-z_][A-Za-z0-9._-]*$")
+]
 
 
 class Request(BaseModel):
@@ -55,6 +70,9 @@ class NewArchive(Request):
     Attributes:
         link: Any form of a Dat link, also with a name (`dat://example.org`) where names are looked
             up; `dat://KEY+N` is the same as giving `version`.
+        mode: "archive": every block of every version; "latest": the newest version of each file;
+            "sparse": only what is read or matches `include`.
+        include: Patterns of paths, for a sparse archive; null or absent: only what is read.
         version: Mirror this version and nothing newer.
         peers: Sources to try at once, as `host:port`.
         networks: Discovery networks to look for peers on and be found on; null: all of the
@@ -64,11 +82,12 @@ class NewArchive(Request):
 
     link: Annotated[str, StringConstraints(min_length=1, max_length=MAX_LINK_LENGTH)]
     name: Name | None = None
-    tags: Annotated[list[Tag], Field(max_length=MAX_TAGS)] = []
+    tags: Tags = []
     mode: Mode = "archive"
+    include: Patterns | None = None
     version: Annotated[Whole, Field(ge=1)] | None = None
     paused: bool = False
-    peers: Annotated[list[HostPort], Field(max_length=MAX_PEERS_GIVEN)] = []
+    peers: Peers = []
     networks: Networks | None = None
     domain: Domain | None = None
 
@@ -77,10 +96,27 @@ class ArchiveChanges(Request):
     """Body of `PATCH /archives/{key}`: what is not named stays as it is.
 
     Attributes:
+        name: Null: none.
+        mode: As in `NewArchive`.
+        include: As in `NewArchive`; null: nothing is fetched unasked.
+        prune: With `mode` or `include`: drop at once what is not wanted any more.
+        version: Mirror this version and nothing newer; null: follow the newest.
         networks: As in `NewArchive`; null: all of the daemon's.
         domain: As in `NewArchive`; null: none.
+        watch: Publish changes in the source folder as they happen.
+        chunking: How files are cut from now on.
+        version_tags: Names for versions; null takes one away, others stay.
     """
 
+    name: Name | None = None
+    tags: Tags | None = None
+    mode: Mode | None = None
+    include: Patterns | None = None
+    prune: bool = False
+    version: Annotated[Whole, Field(ge=1)] | None = None
+    watch: bool | None = None
+    chunking: Chunking | None = None
+    version_tags: Annotated[dict[VersionTag, Whole | None], Field(max_length=MAX_VERSION_TAGS)] = {}
     networks: Networks | None = None
     domain: Domain | None = None
 
@@ -124,10 +160,40 @@ class Transferred(BaseModel):
     uploaded: int
 
 
+class SignedHistory(BaseModel):
+    """What a writer put its name to; `root_hash` and `signature` in hex, `length` in blocks."""
+
+    length: int
+    root_hash: str
+    signature: str
+
+
+class Conflict(BaseModel):
+    """Proof that one key signed two histories.
+
+    Attributes:
+        feed: Discovery key of the feed.
+        kept: The history that came first, kept and served; null where it has no signature here.
+        refused: The other one, of which nothing is stored.
+    """
+
+    feed: str
+    kept: SignedHistory | None
+    refused: SignedHistory
+
+
+class Saved(BaseModel):
+    """What did not have to be downloaded, since equal blocks were here already."""
+
+    blocks: int = 0
+    bytes: int = 0
+
+
 class Archive(BaseModel):
     """One archive, as every route returns it.
 
     Attributes:
+        writable: Whether it is ours: files can be written.
         version: Length of the metadata feed that we know.
         files: Files of the newest version.
         size: Bytes of the newest version.
@@ -137,6 +203,15 @@ class Archive(BaseModel):
         stale: In the answer to `POST /archives`: nobody could be asked what the name in the link
             means, so this is the archive that it meant earlier.
         domain: Where `/.well-known/dat` names it.
+        include: Of a sparse archive: patterns of what is fetched without being asked for.
+        version_tags: Names of versions.
+        chunking: How files of ours are cut.
+        source: The folder of the daemon's host that it is published from.
+        watch: Whether changes there are published as they happen.
+        location: Where its files lie, if not in the daemon's data folder.
+        job: Id of the job that works on it now.
+        conflict: Proof of a second history under its key, if there is one.
+        saved: What equal blocks of other archives or versions spared.
     """
 
     key: str
@@ -161,6 +236,15 @@ class Archive(BaseModel):
     shortname: str | None = None
     stale: bool = False
     domain: str | None = None
+    include: list[str] | None = None
+    version_tags: dict[str, int] = {}
+    chunking: Chunking = "fixed"
+    source: str | None = None
+    watch: bool = False
+    location: str | None = None
+    job: str | None = None
+    conflict: Conflict | None = None
+    saved: Saved = Saved()
     rates: Rates
     transferred: Transferred
     added_at: datetime | None

@@ -122,6 +122,11 @@ def print_json(value: "BaseModel | Sequence[BaseModel]") -> None:
         document: object = [item.model_dump(mode="json") for item in value]
     else:
         document = value.model_dump(mode="json")
+    print_document(document)
+
+
+def print_document(document: object) -> None:
+    """The same of plain values."""
     say(json.dumps(document, indent=2))
 
 

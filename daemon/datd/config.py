@@ -147,6 +147,9 @@ class StorageSettings(_Section):
     keep_free: int | None = Field(
         default=None, ge=0, description="Left free on the disk (1 GiB or 5 %, the smaller)."
     )
+    dedup: bool = Field(
+        default=True, description="Take blocks that are here already, by their hash, from the disk."
+    )
 
 
 class LogSettings(_Section):
@@ -193,6 +196,10 @@ class Config(BaseSettings):
 
     data_dir: Path | None = Field(default=None, description="Where everything is kept.")
     event_loop: Literal["auto", "asyncio", "uvloop"] = "auto"
+    import_roots: list[Path] | None = Field(
+        default=None,
+        description="Folders that may be published (the user's home; as a service: none).",
+    )
     api_token: SecretStr | None = Field(
         None, min_length=1, description="Token of the API, instead of a made one."
     )
@@ -259,6 +266,16 @@ def data_folder(config: Config) -> Path:
         return Path(state.split(":")[0])
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
     return Path(home) / "datd"
+
+
+def import_roots(config: Config) -> list[Path]:
+    """Folders of this host that may be published: the user's home unless it says otherwise.
+
+    A service acts for whoever may use its API, which is not the user it runs as: then none.
+    """
+    if config.import_roots is not None:
+        return [root.expanduser() for root in config.import_roots]
+    return [] if os.environ.get("STATE_DIRECTORY") else [Path.home()]
 
 
 def socket_path(config: Config) -> Path | None:

@@ -17,10 +17,14 @@ from datd import __version__, config, sdnotify
 from datd.catalogue import Catalogue
 from datd.config import Config
 from datd.errors import StorageError
+from datd.hosting.dedup import Shelf
 from datd.hosting.descriptors import MAX_OPEN_FILES, Descriptors
 from datd.hosting.folder import DataFolder
+from datd.hosting.known_blocks import KnownBlocks
 from datd.hosting.library import Library
 from datd.hosting.room import Room
+from datd.hosting.roots import ImportRoots
+from datd.hosting.secrets import Secrets
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
 from datd.http.server import ApiServer
@@ -110,9 +114,16 @@ class Daemon:
                 keep_free=settings.storage.keep_free,
             ),
             networks=networking.names,
+            secrets=Secrets(folder.keys),
+            roots=ImportRoots(config.import_roots(settings), data_folder=folder.path),
+            history=folder.history,
             network_views=networking.views,
         )
         library = Library(services, peer_id=peer_id)
+        known = KnownBlocks(folder.known_blocks)
+        if settings.storage.dedup:
+            await known.open()
+            services.shelf = Shelf(known, library.of_discovery_key, group.create_task)
         token = settings.api_token.get_secret_value() if settings.api_token else folder.token()
         api = ApiServer(library, token=token, hosts=settings.api.hosts, names=names)
         try:
@@ -136,6 +147,7 @@ class Daemon:
                 # Whatever is not on the disk yet is marked so, and looked over at the next start.
                 log.error("not everything ended within %g s", STOP_SECONDS)
             await names.close()
+            await known.close()
             await catalogue.close()
             executor.shutdown()
             pool.close()

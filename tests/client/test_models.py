@@ -41,7 +41,7 @@ def test_a_whole_number_may_be_written_as_json_allows():
         '"tags": "one"',
         '"tags": [1]',
         r'"tags": ["a\nb"]',
-        '"mode": "latest"',
+        '"mode": "everything"',
         '"peers": [null]',
         '"folder": "/etc"',
     ],

@@ -8,11 +8,15 @@ import pytest
 from tests.helpers.feeds import ArchiveWriter, feed_of
 from tests.helpers.libraries import Source, copy_feeds, source, source_of
 
+from datd.catalogue import Record
 from datd.errors import BlockMissing, StorageError, Timeout
 from datd.feed.feed import Feed
 from datd.hosting.descriptors import Descriptors
 from datd.hosting.lane import Lane
 from datd.hosting.open_archive import OpenArchive
+from datd.hosting.place import Place
+from datd.hosting.roots import ImportRoots
+from datd.hosting.wants import Wants
 from datd.keys import Key
 from datd.wire.messages import Data
 
@@ -36,13 +40,14 @@ class Opener:
     async def __call__(self, key: Key, *, clean: bool = True) -> OpenArchive:
         return await OpenArchive.open(
             self.lane,
-            self.place(key),
+            Place(Record(key, 0.0), self.folder, ImportRoots([], data_folder=self.folder)),
             self.pool,
             key,
             clean=clean,
             choose=lambda limit: 0,
             before_write=self._before_write,
             on_damage=self._on_damage,
+            wants=Wants(Record(key, 0.0)),
         )
 
     def place(self, key: Key) -> Path:

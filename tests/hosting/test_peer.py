@@ -16,7 +16,7 @@ from tests.helpers.raw_peer import RawPeer, calling
 from tests.helpers.sessions import key_named
 
 from datd import crypto
-from datd.hosting.peer import UNSENT_BYTES, WRITE_SECONDS
+from datd.hosting.peer import FAREWELL_SECONDS, UNSENT_BYTES, WRITE_SECONDS
 from datd.replication.request_queue import QUEUE_LIMIT
 from datd.types import Address
 from datd.wire.messages import Data, Request, encode
@@ -509,6 +509,67 @@ def test_peers_find_each_other_by_discovery(told):
             await until(lambda: state(archive) == "seeding", 120)
             (known,) = archive.peers()
             assert known.address == Address("192.168.0.1", 3282)
+
+    told(of)
+
+
+@pytest.mark.parametrize("hosts", [("10.0.0.1", "10.0.0.2"), ("10.0.0.2", "10.0.0.1")])
+def test_who_dials_a_peer_it_is_connected_with_learns_where_that_one_listens(told, hosts):
+    async def of(network, folder):
+        made = source()
+        async with (
+            node(network, folder / "a", hosts[0]) as a,
+            node(network, folder / "b", hosts[1]) as b,
+        ):
+            name = made.key.discovery_key.raw
+            made.plant(a)
+            await a.seeding(made.key)
+            archive = await b.add(made.key)
+            a.services.swarm.add_peer(name, b.address)
+            await until(lambda: state(archive) == "seeding")
+            assert not b.services.swarm.known_good(name)  # it was called, from some port
+            b.services.swarm.add_peer(name, a.address)
+            await asyncio.sleep(600)
+            (good,) = b.services.swarm.known_good(name)
+            assert good.address == a.address
+            assert len(network.dials) == 2  # and dials it no more while they are connected
+            assert (a.services.swarm.connected, b.services.swarm.connected) == (1, 1)
+
+    told(of)
+
+
+def test_who_has_ended_and_takes_nothing_is_left_within_seconds(told):
+    async def of(network, folder):
+        made = source({"big": [bytes([n]) * 60000 for n in range(80)]})
+        async with node(network, folder) as here:
+            made.plant(here)
+            archive = await here.seeding(made.key)
+            async with calling(here, *made.feeds) as peer:
+                await peer.say(1, Request(0))
+                await until(lambda: peer.got(1))
+                peer.reading.clear()
+                await peer.say(1, *(Request(n) for n in range(1, 80)))
+                await asyncio.sleep(1)
+                peer.half_close()
+                await until(lambda: not opened(archive).connections, FAREWELL_SECONDS + 0.5)
+            assert not [shown for shown in archive.peers() if shown.dropped]
+
+    told(of)
+
+
+def test_who_has_ended_still_gets_what_it_asked_for(told):
+    async def of(network, folder):
+        made = source({"big": [bytes([n]) * 60000 for n in range(80)]})
+        async with node(network, folder) as here:
+            made.plant(here)
+            await here.seeding(made.key)
+            async with calling(here, *made.feeds) as peer:
+                await peer.say(1, Request(0))
+                await until(lambda: peer.got(1))
+                await peer.say(1, *(Request(n) for n in range(1, 80)))
+                peer.half_close()
+                await ended(peer)
+                assert len(peer.got(1)) == 80
 
     told(of)
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 from tests.helpers.feeds import FILE_MODE
-from tests.helpers.libraries import node, read, source, until
+from tests.helpers.libraries import content_of, node, read, source, until
 from tests.helpers.raw_peer import RawPeer, calling
 
 from datd.archive.entries import Stat
@@ -118,8 +118,8 @@ def test_without_any_peer_a_question_ends_in_time_and_says_so(told):
 
 def test_a_reader_has_the_next_blocks_asked_for_while_it_waits_for_one(told):
     async def of(network, folder):
-        blocks = [b"%03d" % n * 10 for n in range(600)]
-        made = source({"first": blocks[:540], "second": blocks[540:]})
+        first = [b"%03d" % n * 10 for n in range(540)]
+        made = source({"first": first, "second": [b"%02d" % n * 20000 for n in range(60)]})
 
         def owing(peer: RawPeer, feed: int, request: Request) -> Data | None:
             return peer.honest(feed, request) if feed == 0 or request.index >= 540 else None
@@ -131,6 +131,86 @@ def test_a_reader_has_the_next_blocks_asked_for_while_it_waits_for_one(told):
                 await read(archive, "/second", wait=60)
                 asked = [index for index in peer.asked(1) if index >= 540]
                 assert asked[:17] == list(range(540, 557))
+
+    told(of)
+
+
+def test_of_small_blocks_few_hashes_come_and_nothing_beyond_the_range(told):
+    async def of(network, folder):
+        blocks = [b"%03d" % n * 10 for n in range(600)]
+        nodes = 0
+
+        def counting(peer: RawPeer, feed: int, request: Request) -> Data | None:
+            nonlocal nodes
+            answer = resolving(peer, feed, request)
+            nodes += len(answer.nodes) if feed == 1 and answer is not None else 0
+            return answer
+
+        made = source({"file": blocks})
+        async with node(network, folder) as here:
+            archive = await here.add(made.key, mode="sparse")
+            async with calling(here, *made.feeds, answer=counting) as peer:
+                stat = await archive.stat("/file", wait=60)
+                got = [p async for p in archive.read(stat, 30 * 100, 30 * 500, wait=60)]
+                assert b"".join(got) == b"".join(blocks[100:500])
+                assert sorted(peer.asked(1)) == list(range(100, 500))
+                # Asked for all at once, each would draw ten.
+                assert nodes < 400 * 4
+
+    told(of)
+
+
+def resolving(peer: RawPeer, feed: int, request: Request) -> Data | None:
+    """What the original answers, who knows where each byte is."""
+    found = peer.feeds[feed].resolve_bytes(request.bytes) if request.bytes else None
+    return peer.honest(feed, request if found is None else Request(found))
+
+
+CUT = [bytes([n]) * (100 + n * 7919 % 900) for n in range(250)]
+
+
+@pytest.mark.parametrize("answer", [resolving, RawPeer.honest], ids=["seeks", "ignores bytes"])
+def test_uneven_blocks_are_found_by_their_bytes_or_else_by_guesses(told, answer):
+    async def of(network, folder):
+        made = source({"other": [b"x"] * 10, "file": CUT})
+        whole = made.files["/file"]
+        ends = [sum(map(len, CUT[: n + 1])) for n in range(len(CUT))]
+        for place, (start, stop) in enumerate([(20_000, 50_000), (1, 2), (100_000, len(whole))]):
+            async with node(network, folder / f"{place}", f"10.0.1.{place}") as here:
+                archive = await here.add(made.key, mode="sparse")
+                async with calling(here, *made.feeds, answer=answer) as peer:
+                    stat = await archive.stat("/file", wait=60)
+                    got = [piece async for piece in archive.read(stat, start, stop, wait=60)]
+                    assert b"".join(got) == whole[start:stop]
+                    needed = {
+                        n + 10
+                        for n, size in enumerate(map(len, CUT))
+                        if ends[n] > start and ends[n] - size < stop
+                    }
+                    came = {at for at, bit in enumerate(content_of(archive).feed.have) if bit}
+                    assert needed <= came
+                    # By guesses a few of the neighbours come along.
+                    assert len(came) <= len(needed) + (0 if answer is resolving else 20)
+                    assert len(peer.heard) < len(came) + 100
+
+    told(of)
+
+
+def test_a_seek_that_nobody_answers_holds_a_reader_up_for_seconds_only(told):
+    async def of(network, folder):
+        made = source({"file": CUT})
+
+        def deaf(peer: RawPeer, feed: int, request: Request) -> Data | None:
+            return None if request.bytes else peer.honest(feed, request)
+
+        async with node(network, folder) as here:
+            archive = await here.add(made.key, mode="sparse")
+            async with calling(here, *made.feeds, answer=deaf):
+                stat = await archive.stat("/file", wait=60)
+                begun = asyncio.get_running_loop().time()
+                got = [piece async for piece in archive.read(stat, 40_000, 60_000, wait=60)]
+                assert b"".join(got) == made.files["/file"][40_000:60_000]
+                assert asyncio.get_running_loop().time() - begun < 12
 
     told(of)
 

@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 from datd.hosting.room import LOOK_EVERY, Room
+from datd.storage import holes
 
 
 class Clock:
@@ -46,3 +47,16 @@ def test_the_system_is_not_asked_for_each_batch(tmp_path):
     assert room.refusal(0) is not None
     Path(folder).rmdir()
     assert room.refusal(0) is not None
+
+
+def test_a_disk_that_keeps_the_room_of_dropped_blocks_is_told_once(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(holes, "_fallocate", None)
+    room = Room(tmp_path, clock=lambda: 0.0)
+    room.held = 100
+    room.gave_back(0)
+    assert not caplog.records
+    room.gave_back(30)
+    room.gave_back(20)
+    assert room.held == 50
+    (record,) = caplog.records
+    assert "cannot make holes" in record.getMessage()

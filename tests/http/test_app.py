@@ -23,7 +23,7 @@ async def test_an_address_with_nothing_there_is_a_problem(api, path):
         ("PUT", f"{V1}/archives/x", "DELETE, GET, HEAD, PATCH"),
         ("GET", f"{V1}/archives/x/pause", "POST"),
         ("POST", f"{V1}/stats", "GET, HEAD"),
-        ("DELETE", f"{V1}/archives/x/files/a", "GET, HEAD"),
+        ("POST", f"{V1}/archives/x/files/a", "DELETE, GET, HEAD, PUT"),
         ("OPTIONS", f"{V1}/archives", "GET, HEAD, POST"),
         ("TRACE", f"{V1}/stats", "GET, HEAD"),
     ],

@@ -79,14 +79,19 @@ async def test_a_link_with_a_version_pins_it(api):
         ({"link": ""}, "bad_request"),
         ({}, "bad_request"),
         ({"link": "a" * 64, "nme": "x"}, "bad_request"),
-        ({"link": "a" * 64, "mode": "latest"}, "bad_request"),
+        ({"link": "a" * 64, "mode": "everything"}, "bad_request"),
+        ({"link": "a" * 64, "include": ["/x"]}, "bad_request"),
+        ({"link": "a" * 64, "mode": "sparse", "include": ["a**b**c**"]}, "bad_request"),
         ({"link": "a" * 64, "peers": ["nowhere"]}, "bad_request"),
         ({"link": "a" * 64, "name": "abcdef01"}, "bad_request"),
         ({"link": "a" * 64, "name": "dat:x"}, "bad_request"),
         ({"link": "a" * 64, "name": " x"}, "bad_request"),
         ({"link": "a" * 64, "name": ".."}, "bad_request"),
         ({"link": "a" * 64, "name": "a/b"}, "bad_request"),
-        ({"folder": "/etc"}, "bad_request"),
+        ({"folder": "etc"}, "bad_request"),
+        ({"link": "a" * 64, "folder": "/etc"}, "bad_request"),
+        ({"new": {}, "link": "a" * 64}, "bad_request"),
+        ({"new": {"titel": "x"}}, "bad_request"),
     ],
 )
 async def test_t43_t44_odd_requests_are_refused_with_a_reason(api, fields, kind):
@@ -96,7 +101,7 @@ async def test_t43_t44_odd_requests_are_refused_with_a_reason(api, fields, kind)
 
 
 async def test_a_wrong_field_is_pointed_at(api):
-    answer = await api.post(ARCHIVES, {"link": link("a"), "mode": "latest", "tags": ["x", 5]})
+    answer = await api.post(ARCHIVES, {"link": link("a"), "mode": "late", "tags": ["x", 5]})
     assert {error["pointer"] for error in answer.json["errors"]} == {"/mode", "/tags/1"}
 
 
@@ -252,7 +257,11 @@ async def test_what_is_not_named_is_not_changed(api):
     assert (await change(api, "recipes", domain=None)).json["domain"] is None
 
 
-@pytest.mark.parametrize("fields", [{"name": "x"}, {"networks": "dns"}, {"networks": ["DNS "]},
+@pytest.mark.parametrize("fields", [{"name": "a/b"}, {"mode": None}, {"watch": True},
+                                    {"chunking": "content"}, {"prune": True}, {"include": ["/x"]},
+                                    {"version_tags": {"v1": 1}}, {"version_tags": {"latest": 0}},
+                                    {"version_tags": {"5": 0}}, {"networks": "dns"},
+                                    {"networks": ["DNS "]},
                                     {"domain": ""}, {"domain": "10.0.0.1"}, {"domain": "a b.c"},
                                     {"networks": ["dns"] * 17}])  # fmt: skip
 async def test_changes_that_are_not_possible_change_nothing(api, fields):

@@ -73,10 +73,11 @@ def test_while_nobody_reads_the_silence_is_ours():
 def test_the_end_is_no_silence():
     async def story() -> None:
         near, far = await line()
-        assert not near.ended
+        ended = [near.ended]
         far.close()
         assert await near.read() == b""
-        assert near.ended
+        ended.append(near.ended)
+        assert ended == [False, True]
         await asyncio.sleep(100)
         assert near.silence(now()) == 0
 

@@ -231,7 +231,9 @@ def test_a_silent_connection_gives_way_to_a_new_dial_unless_it_revived(house):
 
 
 def ended_by_the_peer(connection: Connection) -> None:
-    connection.stream._stream.says_goodbye()
+    stream = connection.stream._stream
+    assert isinstance(stream, Nowhere)
+    stream.says_goodbye()
     assert asyncio.run(connection.stream.read()) == b""
 
 

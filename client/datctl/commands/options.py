@@ -3,7 +3,8 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from cyclopts import Parameter
 
@@ -11,12 +12,16 @@ from datctl.errors import UsageError
 
 if TYPE_CHECKING:
     from datctl.client import Client
+    from datctl.routes import Version
 
 _KEY = re.compile(
-    r"(?:dat:(?://)?|[a-z]+://[^/]+/)?(?P<key>[0-9a-fA-F]{64})(?:\+(?P<version>[0-9]{1,15}))?"
+    r"(?:dat:(?://)?|[a-z]+://[^/]+/)?(?P<key>[0-9a-fA-F]{64})(?:\+(?P<version>[^+/]+))?"
     r"(?P<path>/.*)?",
     re.DOTALL,
 )
+# As the daemon has it for names of versions.
+_TAG = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,63}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*")
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,27 @@ WaitForPeers = Annotated[
     Parameter(help="Seconds to wait for what has to come from peers first.", name="--wait"),
 ]
 VersionOption = Annotated[
-    int | None, Parameter(help="Of this version of the archive instead of the newest.")
+    str | None,
+    Parameter(
+        help="Of this version instead of the newest: a number, a name given by `datctl tag`, or a "
+        "time as in 2019-03-01 or 2019-03-01T12:00 (your own zone, unless it names one)."
+    ),
+]
+WaitForJob = Annotated[
+    bool,
+    Parameter(
+        name="--wait",
+        negative=(),
+        show_default=False,
+        help="Stay until it is done, also where no terminal shows the progress.",
+    ),
+]
+ChunkingOption = Annotated[
+    Literal["fixed", "content"] | None,
+    Parameter(
+        help="How files are cut: in pieces of 64 KiB (fixed, as the original does), or by their "
+        "content, so that a byte inserted in front changes one piece and not all."
+    ),
 ]
 
 
@@ -67,10 +92,33 @@ class Place(NamedTuple):
 
     archive: str
     path: str
-    version: int | None
+    version: "Version | None"
 
 
-def parse_place(text: str, version: int | None = None) -> Place:
+def parse_version(text: str | None) -> "Version | None":
+    """A version as written on the command line; None for the newest.
+
+    Raises:
+        UsageError: It is neither a number, nor could it be a name, nor a time.
+    """
+    if text is None or text == "latest":
+        return None
+    if text.isascii() and text.isdigit() and len(text) <= 15:
+        return int(text)
+    if _TAG.fullmatch(text):
+        return text
+    try:
+        if _DATE.fullmatch(text):
+            return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    raise UsageError(
+        f"{text!r} is no version: expected a number, the name of one, or a time as in "
+        "2019-03-01T12:00"
+    )
+
+
+def parse_place(text: str, version: str | None = None) -> Place:
     """Read `ARCHIVE[/PATH]`; a link may name a version, as in `dat://KEY+12/path`.
 
     Raises:
@@ -82,10 +130,10 @@ def parse_place(text: str, version: int | None = None) -> Place:
         if match["version"] is not None:
             if version is not None:
                 raise UsageError(f"{text!r} names a version, and so does --version: give one")
-            version = int(match["version"])
+            version = match["version"]
     else:
         archive, slash, rest = text.removeprefix("dat://").partition("/")
         path = slash + rest or "/"
     if not archive:
         raise UsageError(f"{text!r} names no archive: expected ARCHIVE or ARCHIVE/PATH")
-    return Place(archive, path, version)
+    return Place(archive, path, parse_version(version))

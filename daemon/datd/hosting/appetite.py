@@ -4,7 +4,6 @@ import logging
 
 from datd.catalogue import Record
 from datd.errors import NoRoom, StorageError
-from datd.hosting import census
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.services import Services
 
@@ -43,9 +42,7 @@ class Appetite:
             return
         if self._lacking(opened) is None:
             opened.no_room = None
-            census.set_wants(opened, self._record.pinned)
-            for live in opened.live_feeds:
-                live.ask_all()
+            opened.wants.apply(opened)
 
     def _stop_fetching(self, opened: OpenArchive, why: str) -> None:
         log.warning("%s fetches nothing more: %s", self._record.key.discovery_key, why)

@@ -9,19 +9,23 @@ from pathlib import Path
 from datd.archive.entries import Stat
 from datd.catalogue import Record
 from datd.errors import ForkError, StorageError, UnknownArchive
-from datd.hosting import census, reading, showing
+from datd.hosting import census, dedup, noting, reading, showing
 from datd.hosting.appetite import Appetite
 from datd.hosting.batches import Stored
+from datd.hosting.bookkeeping import Bookkeeping
 from datd.hosting.changes import Changes
 from datd.hosting.lane import Lane
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
+from datd.hosting.place import Place
 from datd.hosting.reach import Reach
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
 from datd.hosting.stocktaking import StockTaking
 from datd.hosting.views import ArchiveView, EntryView, PeerView, State
+from datd.hosting.wants import SETTINGS, Wants, with_sweep
 from datd.keys import Key
+from datd.storage.faults import storage_fault
 from datd.types import Address
 
 # A page of entries, and the mark at which the next one starts.
@@ -40,7 +44,9 @@ class HostedArchive:
         key: Its link.
         record: What the catalogue keeps of it.
         error: Why it cannot be used just now, or None.
+        place: Where its files lie.
         removed: Whether it is not hosted any more; whoever still holds it can do nothing with it.
+        writing: Held by who writes it: two at a time would sign two histories.
     """
 
     def __init__(self, record: Record, services: Services) -> None:
@@ -54,8 +60,11 @@ class HostedArchive:
         self._gate = asyncio.Lock()
         self._opened: OpenArchive | None = None
         self._users = 0
+        self.place = Place(record, services.folder, services.roots)
         self._policy = asyncio.Lock()
+        self.writing = asyncio.Lock()
         self._stock = StockTaking(services.spawn, self._take_stock)
+        self._book = Bookkeeping(record, services.catalogue)
         self._reach = Reach(record, services)
         self._appetite = Appetite(record, services)
 
@@ -72,20 +81,14 @@ class HostedArchive:
         return self.record.tags
 
     @property
-    def added_at(self) -> float:
-        """Seconds since 1970."""
-        return self.record.added_at
-
-    @property
     def paused(self) -> bool:
         """Whether it is neither fetched nor served."""
         return self.record.paused
 
     @property
     def folder(self) -> Path:
-        """Where its files lie."""
-        name = str(self.key.discovery_key)
-        return self._services.folder / name[:2] / name[2:]
+        """Its part of the data folder."""
+        return self.place.folder
 
     def join(self, *, at_once: bool = True) -> None:
         """Look for peers, and be found; at once if somebody waits for it."""
@@ -95,13 +98,13 @@ class HostedArchive:
         """Neither fetch nor serve, until resumed. Peers are left."""
         async with self._changing():
             self._reach.note_good_peers()
-            await self._keep(Changes({"paused": True}))
+            await self._book.change(Changes({"paused": True}))
             await self._reach.leave()
 
     async def resume(self) -> None:
         """Fetch and serve again."""
         async with self._changing():
-            await self._keep(Changes({"paused": False}))
+            await self._book.change(Changes({"paused": False}))
             self.error = None
             if not self.removed:
                 self.join()
@@ -110,28 +113,33 @@ class HostedArchive:
         """Try a source now, and again later: it is remembered with the archive."""
         async with self._changing():
             if address not in self.record.peers:
-                await self._keep(Changes({"peers": [*self.record.peers, address]}))
+                await self._book.change(Changes({"peers": [*self.record.peers, address]}))
             if not self.paused:
                 self._reach.add_peer(address)
 
-    async def change(self, changes: Changes) -> None:
+    async def change(self, changes: Changes, *, prune: bool = False) -> None:
         """Keep other settings than before, and live by them.
+
+        Args:
+            changes: The settings.
+            prune: Whether a sparse archive is to drop what it does not want any more.
 
         Raises:
             StorageError: They cannot be written down; nothing changed.
         """
         async with self._changing():
-            await self._keep(changes)
+            await self._book.change(with_sweep(changes, self.record, prune=prune))
+            if SETTINGS & changes.fields.keys():
+                await self._want_otherwise()
             if "networks" in changes.fields and not self.paused:
                 self.join()
 
-    async def _keep(self, changes: Changes) -> None:
-        before = changes.exchange(self.record)
-        try:
-            await self._services.catalogue.save([self.record])
-        except StorageError:
-            before.exchange(self.record)
-            raise
+    async def _want_otherwise(self) -> None:
+        self.record.summary.complete = False
+        async with self.opened() as opened:
+            opened.wants = Wants(self.record)
+            opened.wants.apply(opened)
+            self._stock.soon()
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[None]:
@@ -157,7 +165,7 @@ class HostedArchive:
         try:
             yield await self._open()
         except (StorageError, ExceptionGroup) as error:
-            failure = _storage_error(error)
+            failure = storage_fault(error)
             if failure is not None:
                 self.fail(failure)
             raise
@@ -170,18 +178,26 @@ class HostedArchive:
             if self._opened is None:
                 self._opened = await OpenArchive.open(
                     self._lane,
-                    self.folder,
+                    self.place,
                     self._services.pool,
                     self.key,
                     clean=not self.record.dirty,
                     choose=self._services.choose,
-                    before_write=self._before_write,
+                    before_write=self._book.soil,
                     on_damage=self._stock.soon,
+                    wants=Wants(self.record),
+                    secret=await self._lane.run(self._secret),
                 )
                 self.error = None
-                census.set_wants(self._opened, self.record.pinned)
+                dedup.watch(self, self._opened, self._services.shelf)
+                self._opened.wants.apply(self._opened)
                 self._stock.soon()
             return self._opened
+
+    def _secret(self) -> bytes | None:
+        # A key that signed two histories signs nothing any more (reliability.md 3.4).
+        ours = self.record.writable and self.record.conflict is None
+        return self._services.secrets.read(self.key.discovery_key) if ours else None
 
     async def retire(self) -> None:
         """End everything; it was removed. Who still reads it gets an error."""
@@ -208,16 +224,19 @@ class HostedArchive:
             if opened is None:
                 return
             self._reach.hungry(self._misses_blocks())
+            opened.wants.refresh(opened)
             if opened.dirty and not opened.broken:
                 await opened.flush()
+            if opened.desk is not None and not self.writing.locked():
+                opened.desk.rest()
             if self._users and not (close or opened.broken):
                 return
             self._opened = None
             self._remember(opened)
             self._reach.note_good_peers()
             await opened.close()
-            if not opened.broken:
-                await self._save_clean()
+            if not opened.broken and not self.removed:
+                await self._book.clean()
 
     @property
     def in_use(self) -> bool:
@@ -242,19 +261,6 @@ class HostedArchive:
         self.error = str(error)
         if self._opened is not None:
             self._opened.broken = True
-
-    async def _before_write(self) -> None:
-        if not self.record.dirty:
-            await self._services.catalogue.set_dirty(self.key, True)
-            self.record.dirty = True
-
-    async def _save_clean(self) -> None:
-        if self.removed:
-            return
-        await self._services.catalogue.save([self.record])
-        if self.record.dirty:
-            await self._services.catalogue.set_dirty(self.key, False)
-            self.record.dirty = False
 
     # ---- what connections report
 
@@ -300,6 +306,18 @@ class HostedArchive:
         if live.picker.idle:
             self._stock.soon()
 
+    def blocks_taken_over(self, live: LiveFeed, stored: Stored) -> None:
+        """Blocks were found on this machine, and written here, too."""
+        self._services.room.held += stored.size
+        if live.picker.idle:
+            self._stock.soon()
+
+    def published(self, size: int) -> None:
+        """Bytes of our own were written, and peers know."""
+        self.record.updated_at = self._services.wall_clock()
+        self._services.room.held += size
+        self._stock.soon()
+
     async def in_conflict(
         self, live: LiveFeed, error: ForkError, kept: tuple[int, bytes, bytes] | None
     ) -> None:
@@ -307,14 +325,14 @@ class HostedArchive:
         if self.record.conflict is None:
             log.error("%s: two histories are signed", self.key.discovery_key)
             self.record.conflict = census.conflict(live.feed.discovery_key, error, kept)
-            await self._services.catalogue.save([self.record])
+            await self._book.save()
 
     async def _content_found(self, opened: OpenArchive) -> None:
         async with self._gate:
             new = await opened.open_content()
         if new:
-            if opened.no_room is None:
-                census.set_wants(opened, self.record.pinned)
+            dedup.watch(self, opened, self._services.shelf)
+            opened.wants.apply(opened)
             for connection in opened.connections:
                 connection.content_known()
 
@@ -328,33 +346,35 @@ class HostedArchive:
         if self._opened is None:
             return
         async with self.opened() as opened:
-            await census.take(opened, self.record)
+            self._services.room.gave_back(await census.take(opened, self.record))
             self._remember(opened)
             self._reach.hungry(self._misses_blocks())
+            if self._services.shelf is not None:
+                known = self._services.shelf.known
+                await noting.note(known, self.key.discovery_key.raw, opened)
 
     def _misses_blocks(self) -> bool:
         opened = self._opened
-        behind = opened is not None and census.behind(opened, self.record)
+        behind = opened is not None and census.behind(opened, self.record.summary)
         return behind or not self.record.summary.complete
 
     def _remember(self, opened: OpenArchive) -> None:
-        census.update(self.record.summary, opened, self.record.pinned)
+        census.update(self.record.summary, opened)
         self.record.downloaded = self.traffic.downloaded.total
         self.record.uploaded = self.traffic.uploaded.total
 
     # ---- files
 
     async def stat(self, path: str, version: int | None = None, *, wait: float = 30) -> Stat:
-        """The entry of a path.
+        """The entry of a path, which starts with `/`; see `reading.stat`.
 
         Args:
-            path: Starts with `/`.
+            path: What is looked for.
             version: Number of a version; None for the newest one.
             wait: Seconds to wait for blocks that have to come from peers.
 
         Raises:
-            EntryNotFound, VersionNotFound, ArchiveFormatError: As the archive says.
-            Timeout: No peer gave what is needed in time.
+            Timeout: No peer gave what is needed in time; others as `Archive.stat`.
         """
         async with self.opened() as opened:
             return await reading.stat(opened, path, self._version(version), wait)
@@ -369,11 +389,7 @@ class HostedArchive:
         limit: int = 1000,
         wait: float = 30,
     ) -> Page:
-        """One page of a folder, or of all below it, and what to give as `after` for the next.
-
-        Raises:
-            EntryNotFound, VersionNotFound, ArchiveFormatError, Timeout: As `stat`.
-        """
+        """One page of a folder, or of all below it, and what to give as `after` for the next."""
         page = reading.walk if recursive else reading.list_folder
         async with self.opened() as opened:
             return await page(opened, path, self._version(version), after, limit, wait)
@@ -381,17 +397,11 @@ class HostedArchive:
     async def read(
         self, entry: Stat, start: int, stop: int, *, wait: float = 30
     ) -> AsyncGenerator[bytes, None]:
-        """Bytes of a file, every block verified; missing ones are fetched first.
-
-        Args:
-            entry: What `stat` gave.
-            start: First byte.
-            stop: The byte behind the last one; at most the file's size.
-            wait: Seconds to wait for each piece that has to come from peers.
+        """Bytes `start` to `stop` of a file, whose entry `stat` gave; see `reading.read`.
 
         Raises:
             ArchiveFormatError: The entry's claims do not fit the content.
-            Timeout: No peer gave a block in time.
+            Timeout: No peer gave a block in time, `wait` seconds for each piece.
         """
         async with self.opened() as opened:
             async for piece in reading.read(opened, entry, start, stop, wait):
@@ -438,10 +448,3 @@ class HostedArchive:
             self._opened.connections if self._opened is not None else (),
             since_epoch=services.wall_clock() - services.clock(),
         )
-
-
-def _storage_error(error: Exception) -> StorageError | None:
-    """What the disk has to do with an error, or with several at once."""
-    if isinstance(error, ExceptionGroup):
-        return next(filter(None, map(_storage_error, error.exceptions)), None)
-    return error if isinstance(error, StorageError) else None

@@ -1,4 +1,4 @@
-"""What is done to a feed in one call into its lane: a batch of blocks stored, or of answers made.
+"""What is done to a feed in one call into its lane: a batch of blocks or hashes stored, or served.
 
 Decision 9: the hop into a thread and back is paid once for many blocks.
 """
@@ -23,6 +23,7 @@ class Stored(NamedTuple):
         digests: What is held above each of the blocks to ask for next.
         error: Why the batch was cut short, if it was.
         kept: If that was another history: length, root hash and signature of the one held here.
+        hashes: Blocks whose hashes came alone, and neighbours whose hashes came along.
     """
 
     here: list[int]
@@ -31,6 +32,7 @@ class Stored(NamedTuple):
     digests: list[int]
     error: IntegrityError | None
     kept: tuple[int, bytes, bytes] | None = None
+    hashes: Sequence[int] = ()
 
 
 @dataclass(slots=True)
@@ -59,7 +61,7 @@ def store_batch(feed: Feed, blocks: Sequence[messages.Data], ask: Sequence[int])
     error: IntegrityError | None = None
     try:
         indexes = feed.put_many(
-            [(data.index, data.value or b"", Proof(data.nodes, data.signature)) for data in blocks]
+            [(data.index, data.value, Proof(data.nodes, data.signature)) for data in blocks]
         )
     except IntegrityError as raised:
         error = raised
@@ -68,14 +70,64 @@ def store_batch(feed: Feed, blocks: Sequence[messages.Data], ask: Sequence[int])
     size = sum(len(data.value or b"") for data in blocks if data.index in new)
     # A connection may have been cut off after its last batch was stored, and before anybody heard
     # of it: then a block comes again, and is here already.
-    here = [data.index for data in blocks if data.index in new or feed.has(data.index)]
+    here, hashes = [], []
+    for data in blocks:
+        if data.value is None:
+            hashes.append(data.index)
+        elif data.index in new or feed.has(data.index):
+            here.append(data.index)
     kept = feed.signed_roots() if isinstance(error, ForkError) else None
-    return Stored(here, size, feed.present_bytes, digests(feed, ask), error, kept)
+    return Stored(
+        here,
+        size,
+        feed.present_bytes,
+        digests(feed, ask),
+        error,
+        kept,
+        _with_neighbours(feed, hashes, whole=error is None) if hashes else (),
+    )
+
+
+def _with_neighbours(feed: Feed, hashes: Sequence[int], *, whole: bool) -> list[int]:
+    # A hash may be proven and not kept (its size is not bound, and memory for such is full): nobody
+    # shall wait for it any longer. Only behind a bad answer the others were not looked at.
+    known = [one for i in hashes for one in (i, i ^ 1) if feed.leaf_hash(one) is not None]
+    return [*dict.fromkeys([*hashes, *known] if whole else known)]
+
+
+def store_known(feed: Feed, blocks: Sequence[tuple[int, bytes]]) -> Stored:
+    """Write blocks that came from elsewhere on this machine, if their hashes are proven here.
+
+    Raises:
+        StorageError: The disk refused. Those before are written.
+    """
+    here, size = [], 0
+    for index, value in blocks:
+        new = not feed.has(index)
+        if feed.put_known(index, value):
+            here.append(index)
+            size += len(value) if new else 0
+    return Stored(here, size, feed.present_bytes, [], None)
 
 
 def digests(feed: Feed, ask: Sequence[int]) -> list[int]:
-    """What is held above each of some blocks."""
-    return [feed.digest(index) for index in ask]
+    """What is held above each of some blocks, for the requests that ask for them.
+
+    Of the first one beyond our end nothing is said: its whole proof tells whether the peer has a
+    longer history or another one. A proof that builds on our roots would only fail (T-22).
+    """
+    beyond = next((index for index in ask if index >= feed.length > 0), None)
+    return [0 if index == beyond else feed.digest(index) for index in ask]
+
+
+def hash_digests(feed: Feed, ask: Sequence[int]) -> list[int | None]:
+    """What is held above each of some blocks; None where the hash is known already."""
+    return [feed.digest(index) if feed.leaf_hash(index) is None else None for index in ask]
+
+
+def found(feed: Feed, positions: Sequence[int]) -> list[int]:
+    """Those bytes of which it is known which block they are in."""
+    return [position for position in positions if feed.resolve_bytes(position) is not None]
 
 
 def serve_batch(
@@ -97,13 +149,16 @@ def serve_batch(
             served.left = requests[position:]
             break
         index, digest = request.index, request.nodes
+        resolved = None
         if request.bytes:
             resolved = feed.resolve_bytes(request.bytes)
             if resolved is not None:
                 index, digest = resolved, 0
         try:
-            if request.hash:
-                value, proof = None, feed.proof(index, digest=digest, hash_only=True)
+            # Who seeks a byte whose block is not here is told where it is all the same.
+            if request.hash or (resolved is not None and not feed.has(resolved)):
+                value = None
+                proof = feed.proof(index, digest=digest, hash_only=True, remote=remote_nodes)
             else:
                 value, proof = feed.serve(index, digest, remote_nodes)
         except BlockMissing:

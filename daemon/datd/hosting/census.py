@@ -1,89 +1,127 @@
 """What an archive wants and what it has: totals, progress, and whether it is complete.
 
-Complete (decision 1) means every block of the newest version, and every older block that some peer
-offers. A publisher in latest mode has dropped old blocks for good: those count as unavailable.
+Complete (decision 1) means every block that the mode wants. In mode `archive` that is every block
+of the newest version, and every older block that some peer offers: those that nobody has any more
+count as unavailable.
 """
 
 from functools import partial
 
-from bitarray.util import intervals
-
-from datd.archive.archive import HISTORY_LOOKED_AT
 from datd.catalogue import Conflict, Record, Signed, Summary
 from datd.errors import ArchiveFormatError, BlockMissing, ForkError
+from datd.hosting import clearance
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
-from datd.hosting.tally import Tally
+from datd.hosting.wants import Wants
+from datd.replication.coverage import count_missing
 
 
-def set_wants(opened: OpenArchive, pinned: int | None) -> None:
-    """Tell the pickers what to fetch: all of both feeds, or up to the pinned version.
+async def take(opened: OpenArchive, record: Record) -> int:
+    """Bring the record's summary up to date, counting the files of the version if need be.
 
-    What that version has of content is known once its metadata is here; see `take`.
+    What the mode does not want any more is dropped by the way.
+
+    Returns:
+        Bytes that were dropped.
     """
-    for live in opened.live_feeds:
-        if pinned is None:
-            live.picker.want_all()
-        else:
-            stop = pinned + 1 if live is opened.metadata else opened.extent.blocks
-            live.picker.want([(0, stop)])
-        live.ask_all()
-
-
-async def take(opened: OpenArchive, record: Record) -> None:
-    """Bring the record's summary up to date, counting the files of the version if need be."""
-    version = newest(opened, record.pinned)
-    if record.pinned is not None and await _measure(opened, version) and not opened.no_room:
-        set_wants(opened, record.pinned)
-    if version > 0 and _must_count(opened, record, version):
-        await _count(opened, version)
-    summary = record.summary
-    tally = opened.tally
+    wants, summary = opened.wants, record.summary
+    version = wants.newest(opened)
+    await wants.look(opened, whole=_as_remembered(opened, record, version))
+    tally = wants.tally
     if tally is not None:
         summary.files, summary.size = tally.files, tally.size
+        summary.disjoint = tally.claims.disjoint
     if version > 0 and opened.content is not None:
-        await _read_manifest(opened, record.pinned, summary)
+        await _read_manifest(opened, version, summary)
     # "Seeding" promises that all of it is on the disk.
     while opened.dirty:
         await opened.flush()
-    update(summary, opened, record.pinned)
-    summary.complete = _is_complete(opened, record)
+    update(summary, opened)
+    complete = _is_complete(opened, summary)
+    freed = await _drop(opened, wants, complete)
+    if opened.wants is wants:
+        record.synced = wants.swept(version, complete=complete)
+        summary.complete = complete
+    if freed:
+        update(summary, opened)
+    return freed
 
 
-def newest(opened: OpenArchive, pinned: int | None) -> int:
-    """The version to mirror: the newest one known here, or the pinned one."""
-    version = max(0, opened.metadata.feed.length - 1)
-    return version if pinned is None else min(version, pinned)
+async def _drop(opened: OpenArchive, wants: Wants, complete: bool) -> int:
+    keep = wants.surplus(opened, complete=complete)
+    if keep is None or opened.content is None:
+        return 0
+    # Behind the last file of ours lies what is being written: its entries come when it is whole.
+    own = opened.content.feed.writable and wants.tally is not None
+    stop = wants.tally.extent if own and wants.tally is not None else opened.content.picker.length
+    return await clearance.sweep(opened, keep, stop, lambda: opened.wants is wants)
 
 
-def update(summary: Summary, opened: OpenArchive, pinned: int | None) -> None:
+def update(summary: Summary, opened: OpenArchive) -> None:
     """Count blocks and bytes as they are now."""
-    metadata, content, tally = opened.metadata, opened.content, opened.tally
-    summary.version = newest(opened, pinned)
-    total = max(metadata.feed.length, metadata.picker.known_length)
-    if pinned is not None:
-        total = min(total, pinned + 1)
+    metadata, content, wants = opened.metadata, opened.content, opened.wants
+    version = wants.newest(opened)
+    if wants.settled and summary.version == version and content is not None:
+        return  # nothing came, and what is here was not counted one by one
+    summary.version = version
     summary.blocks_have = metadata.feed.present_blocks
     summary.bytes_have = metadata.present_bytes
-    summary.blocks_total = total
     summary.bytes_total = metadata.feed.byte_length
     summary.blocks_unavailable = 0
+    if wants.on_demand:
+        summary.blocks_total = summary.blocks_have + metadata.picker.missing_count
+    else:
+        total = max(metadata.feed.length, metadata.picker.known_length)
+        summary.blocks_total = total if wants.pinned is None else min(total, wants.pinned + 1)
     if content is None:
         return
-    if pinned is None:
+    summary.bytes_have += content.present_bytes
+    if wants.on_demand:
+        summary.blocks_have += content.feed.present_blocks
+        summary.blocks_total += content.feed.present_blocks
+        summary.bytes_total = summary.bytes_have
+    elif wants.picks:
+        _add_chosen(summary, content, wants, limited=opened.no_room is not None)
+    else:
+        _add_all(summary, content, wants)
+
+
+def _add_all(summary: Summary, content: LiveFeed, wants: Wants) -> None:
+    tally = wants.tally
+    if wants.pinned is None:
         extent, size = (tally.extent, tally.byte_extent) if tally is not None else (0, 0)
         blocks = max(content.feed.length, content.picker.known_length, extent)
         size = max(content.feed.byte_length, size)
     else:
-        blocks, size = opened.extent.blocks, opened.extent.size
+        blocks, size = wants.extent.blocks, wants.extent.size
     have = content.available(0, blocks)
-    unavailable = _unavailable(content, tally, blocks)
+    unavailable = 0
+    if tally is not None and have < blocks:
+        # Old blocks that are missing here and offered by nobody who is connected.
+        old = wants.unneeded(min(blocks, content.feed.length))
+        unavailable = content.picker.unavailable(old)
     summary.blocks_have += have
-    summary.bytes_have += content.present_bytes
     summary.blocks_total += blocks - unavailable
     summary.blocks_unavailable = unavailable
     summary.bytes_total += size
     if have + unavailable >= blocks:
+        summary.bytes_total = summary.bytes_have
+
+
+def _add_chosen(summary: Summary, content: LiveFeed, wants: Wants, *, limited: bool) -> None:
+    if wants.claimed is None or wants.tally is None:
+        # Metadata comes first: it tells what of the content is wanted.
+        summary.blocks_total += 1
+        return
+    picker, total = content.picker, wants.claimed.count()
+    # The picker counts along, as long as it is told to fetch anything.
+    missing = count_missing(wants.claimed, picker.have) if limited else picker.missing_count
+    unavailable = picker.unavailable(wants.older) if missing and wants.older is not None else 0
+    summary.blocks_have += total - missing
+    summary.blocks_total += total - unavailable
+    summary.blocks_unavailable = unavailable
+    summary.bytes_total = max(summary.bytes_have, summary.bytes_total + wants.tally.claimed_size)
+    if missing <= unavailable:
         summary.bytes_total = summary.bytes_have
 
 
@@ -99,12 +137,13 @@ def progress(summary: Summary, *, complete: bool) -> float:
     return min(share, 0.9999)
 
 
-def behind(opened: OpenArchive, record: Record) -> bool:
+def behind(opened: OpenArchive, summary: Summary) -> bool:
     """Whether something came up, since the summary was taken, that is not here yet."""
     wanted = opened.metadata.picker.known_length
-    if record.pinned is not None:
-        wanted = min(wanted, record.pinned + 1)
-    if wanted > record.summary.version + 1:
+    pinned = opened.wants.pinned
+    if pinned is not None:
+        wanted = min(wanted, pinned + 1)
+    if wanted > summary.version + 1:
         return True
     return any(not live.picker.idle for live in opened.live_feeds)
 
@@ -116,72 +155,29 @@ def conflict(feed: bytes, error: ForkError, kept: tuple[int, bytes, bytes] | Non
     return Conflict(feed.hex(), ours, refused)
 
 
-def _is_complete(opened: OpenArchive, record: Record) -> bool:
-    if not opened.metadata.feed.length or behind(opened, record):
+def _is_complete(opened: OpenArchive, summary: Summary) -> bool:
+    if not opened.metadata.feed.length or behind(opened, summary):
         return False
     if opened.content is None:
         # A plain feed has no content. An archive's content key stands in block 0, which is here
         # once nothing is missing.
         missing = opened.metadata.picker.missing_count
         return not missing and opened.format_error is not None
-    summary = record.summary
     return summary.blocks_have >= summary.blocks_total
 
 
-def _must_count(opened: OpenArchive, record: Record, version: int) -> bool:
-    content, tally = opened.content, opened.tally
-    if content is None or opened.metadata.picker.missing_count:
+def _as_remembered(opened: OpenArchive, record: Record, version: int) -> bool:
+    """Whether nothing has to be counted, since nothing has changed since the last time."""
+    content = opened.content
+    if content is None or opened.wants.tally is not None:
         return False
     whole = content.feed.length > 0 and content.feed.present_blocks >= content.feed.length
-    if tally is None:
-        return not (whole and record.summary.complete and record.summary.version == version)
-    if tally.version != version:
-        return True
-    # Which blocks the newest version needs matters once nothing more is on offer.
-    return not whole and content.picker.idle and len(tally.blocks) != content.feed.length
+    return whole and record.summary.complete and record.summary.version == version
 
 
-async def _count(opened: OpenArchive, version: int) -> None:
-    length = opened.content.feed.length if opened.content is not None else 0
-    tally = Tally(opened.archive, version, length)
+async def _read_manifest(opened: OpenArchive, version: int, summary: Summary) -> None:
     try:
-        while await opened.run(tally.advance):
-            pass
-    except (BlockMissing, ArchiveFormatError):
-        return
-    opened.tally = tally
-
-
-async def _measure(opened: OpenArchive, version: int) -> bool:
-    """Find out what the versions up to one take of content; whether it is more than was known."""
-    if opened.content is None or opened.metadata.picker.missing_count:
-        return False
-    extent = opened.extent
-    before = extent.blocks
-    try:
-        while extent.version < version:
-            look = partial(opened.archive.history, extent.version, HISTORY_LOOKED_AT)
-            page = await opened.run(look)
-            if page.last == extent.version:
-                break
-            extent.add(page, version)
-    except (BlockMissing, ArchiveFormatError):
-        return False
-    return extent.blocks > before
-
-
-def _unavailable(content: LiveFeed, tally: Tally | None, blocks: int) -> int:
-    """Old blocks that are missing here and offered by nobody who is connected."""
-    if tally is None or len(tally.blocks) != content.feed.length:
-        return 0
-    needed = tally.blocks[:blocks]
-    old = [(start, stop) for value, start, stop in intervals(needed) if not value]
-    return content.picker.unavailable(old)
-
-
-async def _read_manifest(opened: OpenArchive, pinned: int | None, summary: Summary) -> None:
-    try:
-        manifest = await opened.run(partial(opened.archive.manifest, newest(opened, pinned)))
+        manifest = await opened.run(partial(opened.archive.manifest, version))
     except (BlockMissing, ArchiveFormatError):
         return
     summary.title = manifest.title if manifest is not None else ""

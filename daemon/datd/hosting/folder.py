@@ -58,6 +58,21 @@ class DataFolder:
         return self.path / "archives"
 
     @property
+    def keys(self) -> Path:
+        """Where secret keys of our own archives lie."""
+        return self.path / "keys"
+
+    @property
+    def known_blocks(self) -> Path:
+        """The index of blocks by hash, which is made again when it is lost (decision 14)."""
+        return self.path / "index" / "blocks.sqlite3"
+
+    @property
+    def history(self) -> Path:
+        """The index of changes by path, which is made again when it is lost (decision 14)."""
+        return self.path / "index" / "history.sqlite3"
+
+    @property
     def catalogue(self) -> Path:
         """The catalogue's file."""
         return self.path / "catalogue.sqlite3"

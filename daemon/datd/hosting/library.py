@@ -5,19 +5,29 @@ import itertools
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any, Unpack
 
-from datd import __version__
-from datd.catalogue import Record
-from datd.errors import ArchiveExists, DatdError, KeyFormatError, StorageError, UnknownArchive
+from datd import __version__, crypto
+from datd.catalogue import Record, Summary
+from datd.errors import DatdError, SecretRefused, StorageError, UnknownArchive
+from datd.hosting import noting
 from datd.hosting.archive import HostedArchive
 from datd.hosting.buffers import Share, Unfinished, Unsent
 from datd.hosting.changes import Changes
+from datd.hosting.founding import found
+from datd.hosting.history_index import HistoryIndex
+from datd.hosting.jobs import Job
 from datd.hosting.peer import PeerConnection
+from datd.hosting.publishing import Publisher
+from datd.hosting.register import Register
 from datd.hosting.services import Services
+from datd.hosting.settings import Settings, require_same
+from datd.hosting.versions import Versions
 from datd.hosting.views import DaemonView, PeerView
+from datd.hosting.workshop import Workshop
 from datd.keys import Key
-from datd.naming import names
 from datd.swarm.roster import Connection
 from datd.types import Address
 
@@ -29,20 +39,24 @@ TIDY_SECONDS = 5.0
 SAVE_TURNS = 6
 # C-8: an archive whose files could not be used is tried again every minute.
 RETRY_TURNS = 12
-# The beginning of a key that is enough to mean it, if only one archive has it.
-MIN_PREFIX = 6
 
 
 class Library:
-    """The shelf. Peers find archives in it by discovery key, people by key, link or name."""
+    """All archives, and what can be done with them.
+
+    Attributes:
+        publisher: Writes those that are ours.
+        workshop: Does long work on them.
+        versions: Answers what changed in them, and when.
+    """
 
     def __init__(self, services: Services, *, peer_id: bytes) -> None:
         self._services = services
         self._peer_id = peer_id
-        self._archives: dict[str, HostedArchive] = {}
-        self._by_discovery: dict[bytes, HostedArchive] = {}
-        self._by_name: dict[str, HostedArchive] = {}
-        self._by_domain: dict[str, HostedArchive] = {}
+        self._register = Register()
+        self.publisher = Publisher(services)
+        self.workshop = Workshop(services, self.publisher, self.create)
+        self.versions = Versions(HistoryIndex(services.history), services.spawn)
         self._looking: set[asyncio.Task[None]] = set()
         self._started_at = services.wall_clock()
         self._adding = asyncio.Lock()
@@ -54,12 +68,15 @@ class Library:
     async def start(self, records: Sequence[Record]) -> None:
         """Host everything that the catalogue tells of. No archive is opened by that."""
         for record in records:
-            archive = self._shelve(HostedArchive(record, self._services))
+            archive = self._register.enter(HostedArchive(record, self._services))
             if not archive.paused:
                 archive.join(at_once=False)
         self._count_room()
         # After a crash the files know more than the catalogue. READY does not wait for that.
-        self._look_soon([a for a in self._archives.values() if a.record.dirty])
+        self._look_soon([a for a in self._register.all() if a.record.dirty])
+        await self.workshop.start(self.archives())
+        if self._services.shelf is not None:
+            self._soon(noting.catch_up(self._services.shelf.known, self.archives()))
 
     async def keep_tidy(self) -> None:
         """Flush and close what is not used, for ever: the one clock of all archives."""
@@ -69,11 +86,11 @@ class Library:
             if turn % SAVE_TURNS == 0:
                 await self._save()
             if turn % RETRY_TURNS == 0:
-                self._look_soon([a for a in self._archives.values() if a.error and not a.paused])
+                self._look_soon([a for a in self._register.all() if a.error and not a.paused])
 
     async def tidy(self, *, close: bool = False) -> None:
         """Flush what was written, and close what nobody uses; with `close`, everything."""
-        for archive in [a for a in self._archives.values() if a.in_use]:
+        for archive in [a for a in self._register.all() if a.in_use]:
             try:
                 await archive.tidy(close=close)
                 archive.look_for_room()
@@ -85,6 +102,8 @@ class Library:
 
     async def close(self) -> None:
         """Flush and close everything. Connections have ended before."""
+        await self.workshop.close()
+        await self.versions.close()
         for task in self._looking:
             task.cancel()
         if self._looking:
@@ -94,17 +113,20 @@ class Library:
 
     def _look_soon(self, archives: Sequence[HostedArchive]) -> None:
         if archives:
-            task = self._services.spawn(_look_at(archives))
-            self._looking.add(task)
-            task.add_done_callback(self._looking.discard)
+            self._soon(_look_at(archives))
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._services.spawn(work)
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
 
     def _count_room(self) -> None:
-        summaries = (archive.record.summary for archive in self._archives.values())
+        summaries = (archive.record.summary for archive in self._register.all())
         self._services.room.held = sum(summary.bytes_have for summary in summaries)
 
     async def _save(self) -> None:
         self._count_room()
-        changed = [a for a in self._archives.values() if a.take_changes()]
+        changed = [a for a in self._register.all() if a.take_changes()]
         if changed:
             try:
                 await self._services.catalogue.save([a.record for a in changed])
@@ -118,29 +140,19 @@ class Library:
         self,
         key: Key,
         *,
-        name: str | None = None,
-        tags: Sequence[str] = (),
-        mode: str = "archive",
         version: int | None = None,
-        paused: bool = False,
         peers: Sequence[Address] = (),
-        networks: Sequence[str] | None = None,
         shortname: str | None = None,
-        domain: str | None = None,
+        **settings: Unpack[Settings],
     ) -> tuple[HostedArchive, bool]:
         """Host an archive.
 
         Args:
             key: Its link.
-            name: A name to call it by, not used by another one.
-            tags: Words to find it by.
-            mode: What to keep: "archive", every block of every version.
             version: Mirror up to this version and no further.
-            paused: Only write it down, fetch nothing yet.
             peers: Sources to try at once.
-            networks: Discovery networks to use for it; None for all there are, now and later.
             shortname: The name that stood in its link, if it was no key.
-            domain: Where `/.well-known/dat` shall name it, in ASCII and lower case.
+            settings: See `Settings`.
 
         Returns:
             The archive, and whether it is new here.
@@ -149,64 +161,141 @@ class Library:
             ArchiveExists: It is hosted with other settings, or the name or domain is taken.
         """
         async with self._adding:
-            known = self._archives.get(key.hex)
+            known = self._register.of_key(key)
             if known is not None:
-                self._same_settings(known, name, tags, version, paused, networks, domain)
+                require_same(known.record, version, settings)
                 if shortname is not None and known.record.shortname is None:
                     await known.change(Changes({"shortname": shortname}))
                 for address in peers:
                     await known.add_peer(address)
                 return known, False
-            if name is not None:
-                self._check_name(name)
-            if domain is not None:
-                self._check_domain(domain)
-            record = Record(
-                key,
-                added_at=self._services.wall_clock(),
-                name=name,
-                tags=list(dict.fromkeys(tags)),
-                mode=mode,
-                paused=paused,
-                pinned=version,
-                networks=None if networks is None else sorted(set(networks)),
-                shortname=shortname,
-                domain=domain,
-                peers=list(dict.fromkeys(peers)),
-            )
+            record = self._record(key, peers, settings)
+            record.pinned, record.shortname = version, shortname
+            # A removal leaves the secret key of an archive of ours, unless told otherwise.
+            secrets = self._services.secrets
+            secret = await asyncio.to_thread(secrets.read, key.discovery_key)
+            record.writable = secret is not None
             archive = HostedArchive(record, self._services)
             # Files that lie there already (kept by a removal) are looked over before they are used.
             record.dirty = archive.folder.exists()
-            await self._services.catalogue.add(record)
-            self._shelve(archive)
-            if not paused:
-                archive.join()
-            if record.dirty:
-                self._look_soon([archive])
-            return archive, True
+            return await self._host(archive), True
 
-    async def change(self, archive: HostedArchive, changes: Changes) -> None:
-        """Keep an archive with other settings than before.
+    async def create(
+        self,
+        *,
+        chunking: str = "fixed",
+        source: Path | None = None,
+        watch: bool = False,
+        peers: Sequence[Address] = (),
+        **settings: Unpack[Settings],
+    ) -> HostedArchive:
+        """Make a new archive of our own, without files.
+
+        Args:
+            chunking: How its files are cut: "fixed" or "content".
+            source: The folder of this host that it is published from, checked.
+            watch: Whether changes there are published as they happen.
+            peers: Who is to be told of it at once.
+            settings: See `Settings`.
 
         Raises:
-            ArchiveExists: Another one has that domain.
+            ArchiveExists: The name or domain is taken.
+            StorageError: The disk refused; then there is no such archive.
+        """
+        services = self._services
+        async with self._adding:
+            self._register.require_free(settings.get("name"), settings.get("domain"))
+            key = await asyncio.to_thread(found, services.folder, services.secrets, services.pool)
+            record = self._record(key, peers, settings)
+            record.writable, record.chunking, record.watch = True, chunking, watch
+            record.source = None if source is None else str(source)
+            record.updated_at = record.added_at
+            # Its header is all there is.
+            record.summary = Summary(blocks_have=1, blocks_total=1, complete=True)
+            return await self._host(HostedArchive(record, services))
+
+    def _record(self, key: Key, peers: Sequence[Address], settings: Settings) -> Record:
+        self._register.require_free(settings.get("name"), settings.get("domain"))
+        networks = settings.get("networks")
+        return Record(
+            key,
+            added_at=self._services.wall_clock(),
+            name=settings.get("name"),
+            tags=list(dict.fromkeys(settings.get("tags", ()))),
+            mode=settings.get("mode", "archive"),
+            include=settings.get("include"),
+            paused=settings.get("paused", False),
+            networks=None if networks is None else sorted(set(networks)),
+            domain=settings.get("domain"),
+            peers=list(dict.fromkeys(peers)),
+        )
+
+    async def _host(self, archive: HostedArchive) -> HostedArchive:
+        await self._services.catalogue.add(archive.record)
+        self._register.enter(archive)
+        if not archive.paused:
+            archive.join()
+        if archive.record.dirty:
+            self._look_soon([archive])
+        return archive
+
+    async def change(
+        self, archive: HostedArchive, changes: Changes, *, prune: bool = False
+    ) -> None:
+        """Keep an archive with other settings than before.
+
+        Args:
+            archive: Which.
+            changes: The settings.
+            prune: With another mode or other patterns: drop what is not wanted any more.
+
+        Raises:
+            ArchiveExists: Another one has that name or domain.
             UnknownArchive: It was removed.
             StorageError: The catalogue cannot be written; nothing changed.
         """
         async with self._adding:
-            domain = changes.fields.get("domain")
-            if domain is not None and self._by_domain.get(domain) is not archive:
-                self._check_domain(domain)
-            before = archive.record.domain
-            await archive.change(changes)
-            if before is not None:
-                del self._by_domain[before]
-            if archive.record.domain is not None:
-                self._by_domain[archive.record.domain] = archive
+            fields = changes.fields
+            self._register.require_free(fields.get("name"), fields.get("domain"), besides=archive)
+            if archive.removed:
+                raise UnknownArchive("this archive is not hosted any more")
+            self._register.uncall(archive)
+            try:
+                await archive.change(changes, prune=prune)
+            finally:
+                self._register.call(archive)
+        if "watch" in fields:
+            self.workshop.watch(archive)
+
+    async def take_secret(self, archive: HostedArchive, secret: bytes) -> None:
+        """Keep an archive's secret key: from now on it can be written here.
+
+        Before the first write its peers are asked whether they know a longer history.
+
+        Raises:
+            SecretRefused: It is the key of another archive.
+        """
+        if crypto.key_pair(secret[: crypto.KEY_SIZE]) != (archive.key.raw, secret):
+            raise SecretRefused("this is not the secret key of this archive")
+        await asyncio.to_thread(self._services.secrets.keep, secret)
+        await archive.change(Changes({"writable": True}))
+        await archive.tidy(close=True)  # it is opened with the key next time
+
+    async def secret_of(self, archive: HostedArchive) -> bytes | None:
+        """The archive's 64-byte secret key, if it is here."""
+        return await asyncio.to_thread(self._services.secrets.read, archive.key.discovery_key)
+
+    async def cancel(self, job: Job) -> None:
+        """End a job, if it runs; what it did so far stays."""
+        await self.workshop.cancel(job, self._register.of_key(job.archive))
+
+    def of_discovery_key(self, discovery_key: bytes) -> HostedArchive | None:
+        """The archive with that public name of 32 bytes, paused or not."""
+        return self._register.of_discovery_key(discovery_key)
 
     def of_domain(self, domain: str) -> HostedArchive | None:
         """The archive that has a domain (ASCII, lower case), unless it is paused."""
-        archive = self._by_domain.get(domain)
+        archive = self._register.of_domain(domain)
         return None if archive is None or archive.paused else archive
 
     @property
@@ -215,50 +304,26 @@ class Library:
         return self._services.networks
 
     def find(self, reference: str) -> HostedArchive:
-        """Look an archive up by key, link, name, or a beginning of its key that only it has.
-
-        A domain or a shortname does as well, as far as it is known here: nobody is asked.
+        """The archive that somebody means; see `Register.find`.
 
         Raises:
             UnknownArchive: There is none, or more than one.
         """
-        archive = self._by_name.get(reference)
-        if archive is None:
-            try:
-                archive = self._archives.get(Key.parse(reference).hex)
-            except KeyFormatError:
-                archive = self._find_by_host(reference) or self._find_by_beginning(
-                    reference.lower()
-                )
-        if archive is None:
-            raise UnknownArchive(f"no archive {reference[:80]!r} is hosted here")
-        return archive
-
-    def _find_by_host(self, reference: str) -> HostedArchive | None:
-        try:
-            named = names.parse(reference)
-        except KeyFormatError:
-            return None
-        if named is None:
-            return None
-        found = [a for a in self._archives.values() if a.record.shortname == named.host]
-        # What was added last is what the name meant last.
-        return self._by_domain.get(named.host) or (found[-1] if found else None)
-
-    def _find_by_beginning(self, digits: str) -> HostedArchive | None:
-        if len(digits) < MIN_PREFIX:
-            return None
-        found = [a for name, a in self._archives.items() if name.startswith(digits)]
-        if len(found) > 1:
-            raise UnknownArchive(f"{len(found)} archives begin with {digits}: give more digits")
-        return found[0] if found else None
+        return self._register.find(reference)
 
     def archives(self) -> list[HostedArchive]:
         """All of them, in the order in which they were added."""
-        return list(self._archives.values())
+        return list(self._register.all())
 
-    async def remove(self, archive: HostedArchive, *, keep_data: bool = False) -> None:
+    async def remove(
+        self, archive: HostedArchive, *, keep_data: bool = False, delete_key: bool = False
+    ) -> None:
         """Stop hosting an archive, and delete its files unless they are to be kept.
+
+        Args:
+            archive: Which.
+            keep_data: Leave its files.
+            delete_key: Delete its secret key, too: nobody can ever write it again.
 
         Raises:
             UnknownArchive: It was removed before.
@@ -267,15 +332,21 @@ class Library:
         async with self._adding:
             if archive.removed:
                 raise UnknownArchive("this archive is not hosted any more")
-            self._unshelve(archive)
+            await self.workshop.forget(archive)
+            self._register.strike(archive)
             try:
                 await self._services.catalogue.remove(archive.key)
             except StorageError:
-                self._shelve(archive)
+                self._register.enter(archive)
                 raise
             await archive.retire()
+            await self.versions.forget(archive)
+            if self._services.shelf is not None:
+                await self._services.shelf.known.forget(archive.key.discovery_key.raw)
             if not keep_data:
                 await asyncio.to_thread(shutil.rmtree, archive.folder, ignore_errors=True)
+            if delete_key:
+                await asyncio.to_thread(self._services.secrets.remove, archive.key.discovery_key)
 
     # ---- the network's side
 
@@ -293,7 +364,7 @@ class Library:
 
     def _find_for_peer(self, discovery_key: bytes) -> HostedArchive:
         # T-4: a peer cannot tell a paused archive from an unknown one.
-        archive = self._by_discovery.get(discovery_key)
+        archive = self._register.of_discovery_key(discovery_key)
         if archive is None or archive.paused or archive.error is not None:
             raise UnknownArchive("not hosted")
         return archive
@@ -304,13 +375,13 @@ class Library:
         """The whole daemon in numbers."""
         services, now = self._services, self._services.clock()
         peers = self.peers()
-        summaries = [a.record.summary for a in self._archives.values()]
+        summaries = [a.record.summary for a in self._register.all()]
         return DaemonView(
             version=__version__,
             started_at=self._started_at,
             port=services.port,
             peer_id=self._peer_id.hex(),
-            archives=dict(Counter(a.state for a in self._archives.values())),
+            archives=dict(Counter(a.state for a in self._register.all())),
             peers_connected=sum(peer.state == "connected" for peer in peers),
             peers_known=len(peers),
             download_rate=services.traffic.downloaded.rate(now),
@@ -325,63 +396,7 @@ class Library:
 
     def peers(self) -> list[PeerView]:
         """The peers of all archives."""
-        return [peer for archive in self._archives.values() for peer in archive.peers()]
-
-    # ---- details
-
-    def _shelve(self, archive: HostedArchive) -> HostedArchive:
-        self._archives[archive.key.hex] = archive
-        self._by_discovery[archive.key.discovery_key.raw] = archive
-        if archive.name is not None:
-            self._by_name[archive.name] = archive
-        if archive.record.domain is not None:
-            self._by_domain[archive.record.domain] = archive
-        archive.removed = False
-        return archive
-
-    def _unshelve(self, archive: HostedArchive) -> None:
-        archive.removed = True
-        del self._archives[archive.key.hex]
-        del self._by_discovery[archive.key.discovery_key.raw]
-        if archive.name is not None:
-            del self._by_name[archive.name]
-        if archive.record.domain is not None:
-            del self._by_domain[archive.record.domain]
-
-    def _check_name(self, name: str) -> None:
-        if name in self._by_name:
-            raise ArchiveExists(f"another archive is called {name!r}: choose another name")
-
-    def _check_domain(self, domain: str) -> None:
-        if domain in self._by_domain:
-            raise ArchiveExists(
-                f"another archive has the domain {domain}: take it away there first"
-            )
-
-    @staticmethod
-    def _same_settings(
-        known: HostedArchive,
-        name: str | None,
-        tags: Sequence[str],
-        version: int | None,
-        paused: bool,
-        networks: Sequence[str] | None,
-        domain: str | None,
-    ) -> None:
-        record = known.record
-        differs = (
-            (name is not None and name != record.name)
-            or (bool(tags) and set(tags) != set(record.tags))
-            or (version is not None and version != record.pinned)
-            or (paused and not record.paused)
-            or (networks is not None and sorted(set(networks)) != record.networks)
-            or (domain is not None and domain != record.domain)
-        )
-        if differs:
-            raise ArchiveExists(
-                "this archive is hosted already, with other settings: networks and domain can be "
-                "changed; for all else remove it and add it again"
-            )
+        return [peer for archive in self._register.all() for peer in archive.peers()]
 
 
 async def _look_at(archives: Sequence[HostedArchive]) -> None:

@@ -5,16 +5,13 @@ has none of this.
 """
 
 import asyncio
-import errno
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
-
-from bitarray import bitarray
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from datd.archive.archive import Archive
+from datd.archive.content_key import content_secret
 from datd.errors import (
     ArchiveFormatError,
     BlockMissing,
@@ -23,18 +20,22 @@ from datd.errors import (
     StorageError,
     Timeout,
 )
-from datd.feed.feed import Feed
-from datd.hosting.batches import Served, Stored, digests, serve_batch, store_batch
+from datd.hosting.batches import Served, Stored, digests, serve_batch, store_batch, store_known
+from datd.hosting.growing import Grown, grow
 from datd.hosting.lane import Lane
 from datd.hosting.live_feed import LiveFeed
-from datd.hosting.tally import Extent, Tally
+from datd.hosting.opening import open_live
+from datd.hosting.place import OpenPlace, Place
+from datd.hosting.wants import Wants
 from datd.keys import Key
-from datd.storage import layout
-from datd.storage.base import DescriptorPool, FeedStorage
+from datd.storage.base import DescriptorPool
+from datd.storage.faults import is_full
 from datd.wire import messages
 
 if TYPE_CHECKING:
+    from datd.hosting.dedup import Dedup
     from datd.hosting.peer import PeerConnection
+    from datd.hosting.publishing import Desk
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -52,37 +53,45 @@ class OpenArchive:
     Attributes:
         metadata: The feed that the link names.
         content: The feed that block 0 of metadata names; None until that block is here.
-        tally: The last count of the files.
-        extent: What the pinned version takes of content, as far as it is known.
+        content_known: Set once it is.
+        wants: What is to be fetched, and what not to be kept.
         format_error: Why this is no archive but a plain feed, if so.
         no_room: Why nothing more may be stored, if so.
         archive: Files and folders over both.
         connections: Peers connected just now.
+        dedup: Takes over content that is known here, where that is looked for.
+        desk: Where it is written, once somebody does.
+        place: Its files.
         broken: Whether a file failed: nothing is written any more, and it is to be opened anew.
     """
 
     def __init__(
         self,
         lane: Lane,
-        files: layout.ArchiveFiles,
+        place: OpenPlace,
         metadata: LiveFeed,
         *,
         choose: Callable[[int], int],
         before_write: Callable[[], Awaitable[None]],
         on_damage: Callable[[], None],
+        wants: Wants,
+        secret: bytes | None = None,
     ) -> None:
         self.lane = lane
         self.metadata = metadata
         self.content: LiveFeed | None = None
+        self.content_known = asyncio.Event()
         self.archive = Archive(metadata.feed)
         self.connections: set[PeerConnection] = set()
         self.format_error: str | None = None
-        self.tally: Tally | None = None
-        self.extent = Extent()
+        self.wants = wants
         self.no_room: str | None = None
+        self.dedup: Dedup | None = None
         self.broken = False
+        self.desk: Desk | None = None
         self._closed = False
-        self._files = files
+        self.place = place
+        self._secret = secret
         self._choose = choose
         self._before_write = before_write
         self._on_damage = on_damage
@@ -93,7 +102,7 @@ class OpenArchive:
     async def open(
         cls,
         lane: Lane,
-        folder: Path,
+        place: Place,
         pool: DescriptorPool,
         key: Key,
         *,
@@ -101,32 +110,49 @@ class OpenArchive:
         choose: Callable[[int], int],
         before_write: Callable[[], Awaitable[None]],
         on_damage: Callable[[], None],
+        wants: Wants,
+        secret: bytes | None = None,
     ) -> "OpenArchive":
-        """Open the files of an archive in layout `flat`; nothing is written by that.
+        """Open the files of an archive; nothing is written by that unless they need mending.
 
         Args:
             lane: The archive's queue.
-            folder: Where its files lie, or will lie.
+            place: Where its files lie, or will lie.
             pool: Lends descriptors.
             key: The archive's key.
             clean: Whether it was closed in order; if not, the files are looked over.
             choose: Gives a random number below its argument.
             before_write: Awaited before the first write of a batch.
             on_damage: Called when blocks turned out to be damaged on disk.
+            wants: What its mode wants.
+            secret: The archive's 64-byte secret key, if it is ours to write.
 
         Raises:
             StorageError: A file cannot be read or belongs to another key.
         """
-        files = layout.flat(folder, pool)
+        held = await lane.run(place.open, pool)
         try:
-            metadata = await _open_feed(lane, files.metadata, key, clean=clean, choose=choose)
+            files = held.files.metadata
+            metadata = await open_live(
+                lane, held, files, key, clean=clean, choose=choose, secret=secret
+            )
             opened = cls(
-                lane, files, metadata, choose=choose, before_write=before_write, on_damage=on_damage
+                lane,
+                held,
+                metadata,
+                choose=choose,
+                before_write=before_write,
+                on_damage=on_damage,
+                wants=wants,
+                secret=secret,
             )
             await opened.open_content(clean=clean)
+            if any(live.feed.recovered is not None for live in opened.live_feeds):
+                wants.damaged()
+            wants.note_rest(opened)
         except BaseException:
             # The lane may still be opening them: this comes behind.
-            await lane.run(files.close)
+            await lane.run(held.close, sound=False)
             raise
         return opened
 
@@ -142,10 +168,17 @@ class OpenArchive:
             return False
         except BlockMissing:
             return False
-        self.content = await _open_feed(
-            self.lane, self._files.content, key, clean=clean, choose=self._choose
+        self.content = await open_live(
+            self.lane,
+            self.place,
+            self.place.files.content,
+            key,
+            clean=clean,
+            choose=self._choose,
+            secret=self._secret and content_secret(self._secret, key),
         )
         self.archive = Archive(self.metadata.feed, self.content.feed)
+        self.content_known.set()
         return True
 
     @property
@@ -172,14 +205,19 @@ class OpenArchive:
             StorageError: The disk refused. If it is not just full, all is broken from then on.
             Timeout: The archive was closed.
         """
+        return await self._write(live, partial(store_batch, live.feed, blocks, ask))
+
+    async def take_over(self, live: LiveFeed, blocks: Sequence[tuple[int, bytes]]) -> Stored:
+        """Store blocks found on this machine whose hashes are proven here; see `store`."""
+        return await self._write(live, partial(store_known, live.feed, blocks))
+
+    async def _write(self, live: LiveFeed, call: Callable[[], Stored]) -> Stored:
         self._require_open()
         await self._before_write()
         try:
-            stored = await self.lane.run_and_tell(
-                partial(self._stored, live), store_batch, live.feed, blocks, ask
-            )
+            stored = await self.lane.run_and_tell(partial(self._stored, live), call)
         except StorageError as error:
-            self.broken = self.broken or not _takes_no_more(error)
+            self.broken = self.broken or not is_full(error)
             raise
         if live.feed.dirty >= FLUSH_BYTES or live.feed.dirty_blocks >= FLUSH_BLOCKS:
             await self.flush()
@@ -189,6 +227,63 @@ class OpenArchive:
         live.present_bytes = stored.present_bytes
         if not self._closed:
             live.stored(stored.here)
+            live.hashes_arrived(stored.hashes)
+
+    async def grow(self, call: Callable[[], T]) -> T:
+        """Run a call in the lane that appends to our own feeds; peers hear of it when it is over.
+
+        Args:
+            call: Has made durable what it appended when it returns or raises (D-2), unless it
+                raises a StorageError: then all is broken, and to be opened anew (D-4, D-12).
+
+        Raises:
+            Timeout: The archive was closed.
+        """
+        self._require_open()
+        await self._before_write()
+        lives = self.live_feeds
+        tell = partial(self._tell_of, lives)
+        try:
+            grown = await self.lane.run_and_tell(tell, grow, [live.feed for live in lives], call)
+        except StorageError:
+            self.broken = True
+            raise
+        if grown.error is not None:
+            raise grown.error
+        return cast(T, grown.result)
+
+    def _tell_of(self, lives: list[LiveFeed], grown: Grown[T]) -> None:
+        # Content before the entries that name it.
+        for live, growth in reversed(list(zip(lives, grown.feeds, strict=True))):
+            live.present_bytes = growth.present_bytes
+            if growth.blocks and not self._closed:
+                live.stored(list(growth.blocks))
+
+    async def clear(self, live: LiveFeed, ranges: Sequence[tuple[int, int]]) -> int:
+        """Drop blocks, and tell the peers. Returns the bytes that were in them.
+
+        Raises:
+            StorageError: The disk refused; all is broken from then on.
+            Timeout: The archive was closed.
+        """
+        self._require_open()
+        await self._before_write()
+        before = live.present_bytes
+
+        def work() -> tuple[list[int], int]:
+            return live.feed.clear_many(ranges), live.feed.present_bytes
+
+        def tell(cleared: tuple[list[int], int]) -> None:
+            gone, live.present_bytes = cleared
+            if not self._closed:
+                live.lost(gone)
+
+        try:
+            await self.lane.run_and_tell(tell, work)
+        except StorageError as error:
+            self.broken = self.broken or not isinstance(error, ReadOnlyError)
+            raise
+        return before - live.present_bytes
 
     async def digests(self, live: LiveFeed, ask: Sequence[int]) -> list[int]:
         """What is held above each of some blocks."""
@@ -245,6 +340,7 @@ class OpenArchive:
         Raises:
             Timeout: No peer gave a needed block in time.
             NoRoom: A block is needed that may not be stored.
+            Gone: A block is needed that was dropped, or will not be fetched, as the mode says.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
@@ -257,6 +353,7 @@ class OpenArchive:
                     raise Timeout(
                         "no peer has told yet where the files of this archive are"
                     ) from None
+                self.wants.refuse_old(self, live, missing.index)
                 if self.no_room is not None:
                     raise NoRoom(self.no_room) from None
                 await self._arrival(live, missing, deadline - loop.time())
@@ -269,7 +366,7 @@ class OpenArchive:
                     # The block is here, but hashes that say where it lies are damaged. Reading it
                     # finds that out; then it counts as missing, and comes again with its hashes.
                     await self.run(partial(live.feed.audit, index, index + 1))
-                await live.arrival([index, *missing.also])
+                await live.fetch(missing)
         except TimeoutError:
             name = "metadata" if live is self.metadata else "content"
             raise Timeout(
@@ -283,6 +380,7 @@ class OpenArchive:
             len(blocks),
             blocks[0],
         )
+        self.wants.damaged()
         if not self._closed:
             live.lost(blocks)
             self._on_damage()
@@ -317,38 +415,20 @@ class OpenArchive:
         Of a broken archive nothing is flushed: its files are looked over when it is opened again.
         """
         self._closed = True
+        if self.dedup is not None:
+            await self.dedup.close()
         for live in self.live_feeds:
             live.refuse(Timeout(CLOSED))
         for peer in self.connections:
             peer.connection.cut()
+        sound = False
         try:
             for live in self.live_feeds if not self.broken else ():
                 await self.lane.run(live.feed.close)
+            sound = not self.broken
         finally:
-            await self.lane.run(self._files.close)
+            await self.lane.run(self.place.close, sound=sound)
 
     def _require_open(self) -> None:
         if self._closed:
             raise Timeout(CLOSED)
-
-
-async def _open_feed(
-    lane: Lane,
-    files: FeedStorage,
-    key: Key,
-    *,
-    clean: bool,
-    choose: Callable[[int], int],
-) -> LiveFeed:
-    def opened() -> tuple[Feed, bitarray, int]:
-        feed = Feed.open(files, key, clean=clean)
-        return feed, feed.have, feed.present_bytes
-
-    return LiveFeed(*await lane.run(opened), choose)
-
-
-def _takes_no_more(error: StorageError) -> bool:
-    # Then nothing of the batch counts as written, and what is here is as good as before.
-    cause = error.__cause__
-    full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return full or isinstance(error, ReadOnlyError)

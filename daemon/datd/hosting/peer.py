@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from datd.errors import ForkError, ProtocolError, StorageError
 from datd.hosting.archive import HostedArchive
+from datd.hosting.asking import requests, settle
 from datd.hosting.batches import Served, Stored
 from datd.hosting.buffers import Share, Unfinished
 from datd.hosting.live_feed import LiveFeed
@@ -22,15 +23,9 @@ from datd.hosting.stats import Traffic
 from datd.keys import Key
 from datd.replication.exchange import FeedExchange, Send, Store
 from datd.replication.request_queue import QUEUE_LIMIT
-from datd.swarm.roster import Connection
+from datd.swarm.roster import Connection, Duplicate
 from datd.wire.messages import Data, Handshake, Message, Request, Unhave
-from datd.wire.session import (
-    FeedOffered,
-    HandshakeReceived,
-    MessageReceived,
-    Session,
-    SessionState,
-)
+from datd.wire.session import FeedOffered, HandshakeReceived, MessageReceived, Session, SessionState
 
 # A batch of answers is read, proven and encoded in one go; its size bounds memory and how long
 # others wait for their turn (8 greedy peers beside a polite one: reliability, section 5).
@@ -45,6 +40,9 @@ UNSENT_BYTES = 2**20
 KEEPS_HASHES = "datd-keeps-hashes"
 # A peer that takes nothing for so long is gone, or wants us to hold what it asked for (T-17).
 WRITE_SECONDS = 120.0
+# A peer that has ended gets so long to take what it asked for. After an outage, it may be a kernel
+# that ends what a program left: it takes nothing, and until we end, too, nobody is dialled instead.
+FAREWELL_SECONDS = 2.0
 # While others hold all the memory for answers, a peer's turn is looked for so often.
 STARVED_SECONDS = 0.2
 
@@ -162,8 +160,7 @@ class PeerConnection:
         if self.connection.discovery_key is not None:
             return self._find(self.connection.discovery_key)
         while True:
-            deadline = self._session.next_timer()
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(self._session.next_timer()):
                 data = await self.connection.stream.read()
             if not data:
                 return None  # somebody who only looked whether the port is open
@@ -178,10 +175,19 @@ class PeerConnection:
         self._open_channel(opened.metadata, key)
         self._join_content()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._pump(group))
-            await self._read(group)
+            pump = group.create_task(self._pump(group))
+            try:
+                await self._read(group)
+            except Duplicate:
+                # Without our handshake, the other end would not learn that the address it dialled
+                # is of the peer it talks with: it would dial in vain, and not know it as good.
+                async with asyncio.timeout(FAREWELL_SECONDS):
+                    await self.connection.stream.write(self._session.data_to_send())
+                raise
             self._ended = True
             self._wake.set()
+            await asyncio.wait([pump], timeout=FAREWELL_SECONDS)
+            pump.cancel()
 
     def _join_content(self) -> bool:
         """Talk about the content feed if it is open and we do not yet; whether that is new."""
@@ -193,7 +199,7 @@ class PeerConnection:
 
     def _open_channel(self, live: LiveFeed, key: Key) -> None:
         number = self._session.open(key)
-        exchange = FeedExchange(live.picker, now=self._clock(), download=not live.feed.writable)
+        exchange = FeedExchange(live.picker, now=self._clock())
         live.exchanges[exchange] = self
         self._channels[number] = channel = _Channel(number, live, exchange)
         self._start(channel)
@@ -207,16 +213,13 @@ class PeerConnection:
         if KEEPS_HASHES in self._handshake.extensions:
             exchange.keeps_hashes = True
             channel.remote_nodes = set()
-        self._refuse_distrusted(channel)
-        for message in exchange.start():
-            self._session.send(channel.number, message)
-
-    def _refuse_distrusted(self, channel: _Channel) -> None:
         # Decision 2: what a peer once sent wrong it is never asked for again.
         peer = self.connection.peer
         for feed, index in peer.distrusted if peer is not None else ():
             if channel.live.feed.discovery_key == feed:
-                channel.exchange.failed(index)
+                exchange.failed(index)
+        for message in exchange.start():
+            self._session.send(channel.number, message)
 
     # ---- reading
 
@@ -285,28 +288,28 @@ class PeerConnection:
 
     def _crowded(self) -> bool:
         """L-12: whether the peer asked for so much that nothing more is read from it."""
-        if self._session.unsent > UNSENT_BYTES:
-            return True
-        return any(c.exchange.queued >= QUEUE_LIMIT for c in self._channels.values())
+        queues = (channel.exchange.queued for channel in self._channels.values())
+        return self._session.unsent > UNSENT_BYTES or max(queues, default=0) >= QUEUE_LIMIT
 
     async def _store(self, channel: _Channel, blocks: list[Data]) -> None:
         opened, archive = self._opened, self.archive
         if opened is None or archive is None:
             raise AssertionError("blocks before the archive was opened")
-        now = self._clock()
         if not archive.may_store():
-            channel.exchange.not_stored([data.index for data in blocks])
+            channel.exchange.not_stored(blocks)
             return
-        ask = channel.exchange.next_requests(now)
+        ask = channel.exchange.next_requests(self._clock())
         try:
             stored = await opened.store(channel.live, blocks, ask)
         except StorageError as error:
-            channel.exchange.not_stored([data.index for data in blocks])
+            channel.exchange.not_stored(blocks)
             if archive.refused_to_write(error):
                 return
             raise
         for index, digest in zip(ask, stored.digests, strict=True):
             self._session.send(channel.number, channel.exchange.request(index, digest))
+        channel.ask |= bool(stored.hashes)
+        await settle(opened, channel.live, channel.exchange, blocks)
         self._wake.set()
         await self._account(archive, channel, blocks, stored)
 
@@ -326,8 +329,8 @@ class PeerConnection:
             raise stored.error
         if len(stored.here) < len(blocks):
             # Hashes of our own turned out to be damaged: those blocks are asked for again.
-            left = {data.index for data in blocks}.difference(stored.here)
-            channel.exchange.not_stored(list(left))
+            here = set(stored.here).union(stored.hashes)
+            channel.exchange.not_stored([data for data in blocks if data.index not in here])
 
     # ---- writing
 
@@ -411,12 +414,9 @@ class PeerConnection:
         channel.ask = False
         if self._opened is None or not self._session.handshaken:
             return
-        ask = channel.exchange.next_requests(self._clock())
-        if not ask:
-            return
-        digests = await self._opened.digests(channel.live, ask)
-        for index, digest in zip(ask, digests, strict=True):
-            self._session.send(channel.number, channel.exchange.request(index, digest))
+        live, exchange = channel.live, channel.exchange
+        for request in await requests(self._opened, live, exchange, self._clock()):
+            self._session.send(channel.number, request)
 
     # ---- time
 
@@ -445,5 +445,6 @@ class PeerConnection:
         for channel in self._channels.values() if not self._stalled else ():
             changes = channel.live.picker.changes
             self.tell(channel.exchange, channel.exchange.handle_timer(now))
+            channel.live.given_up(channel.exchange)
             if channel.live.picker.changes != changes:
                 channel.live.ask_all()

@@ -1,8 +1,14 @@
 """Whether there is room for more blocks: quotas, and the floor of free disk space (T-29, L-26)."""
 
+import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+from datd.storage import holes
+
+log = logging.getLogger(__name__)
 
 # L-26: datd stops before the disk is full, since others of the host need some of it, too: the
 # smaller of these two is left free.
@@ -46,6 +52,7 @@ class Room:
         self._keep_free = keep_free
         self._looked_at = float("-inf")
         self._lacking: str | None = None
+        self._tried = False
 
     def refusal(self, archive_bytes: int) -> str | None:
         """Why an archive that holds so many bytes may not take more; None if it may."""
@@ -64,6 +71,23 @@ class Room:
             self._looked_at = now
             self._lacking = self._look()
         return self._lacking
+
+    def gave_back(self, size: int) -> None:
+        """Bytes of blocks were dropped.
+
+        The first time it is told if the disk keeps their room all the same.
+        """
+        self.held -= size
+        if not size or self._tried:
+            return
+        self._tried = True
+        with suppress(OSError):
+            if not holes.possible(self._folder):
+                log.warning(
+                    "the file system of %s cannot make holes in files: blocks that are dropped "
+                    "take room until the archive is removed; use ext4, XFS, Btrfs or ZFS",
+                    self._folder,
+                )
 
     def _look(self) -> str | None:
         try:

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from datd.catalogue import Catalogue
+from datd.hosting.dedup import Shelf
 from datd.hosting.descriptors import Descriptors
 from datd.hosting.room import Room
+from datd.hosting.roots import ImportRoots
+from datd.hosting.secrets import Secrets
 from datd.hosting.stats import Traffic
 from datd.hosting.views import NetworkView
 from datd.swarm.swarm import Swarm
@@ -29,6 +32,10 @@ class Services:
         room: Says whether more may be stored.
         networks: Names of the discovery networks in use; archives choose among them.
         port: TCP and UDP port for peers, once it is known.
+        roots: Folders of this host that may be published.
+        secrets: Secret keys of our own archives.
+        history: File of the index of changes by path; made once it is needed.
+        shelf: Where blocks that are known by hash are looked for; None: everything is fetched.
         network_views: How discovery networks, transports and port mapping fare, to be shown.
     """
 
@@ -44,5 +51,9 @@ class Services:
     traffic: Traffic
     room: Room
     networks: list[str]
+    secrets: Secrets
+    roots: ImportRoots
+    history: Path
+    shelf: Shelf | None = None
     port: int = 0
     network_views: Callable[[], list[NetworkView]] = list

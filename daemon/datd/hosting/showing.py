@@ -1,13 +1,13 @@
 """Archives and their peers put into the values that the interface shows."""
 
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from datd.catalogue import Record
 from datd.hosting import census
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.stats import Traffic
-from datd.hosting.views import ArchiveView, PeerView, Progress, State
+from datd.hosting.views import ArchiveView, Chunking, Mode, PeerView, Progress, State
 from datd.keys import Key
 from datd.swarm import peer as swarm
 
@@ -53,8 +53,8 @@ def archive_view(
         title=summary.title,
         description=summary.description,
         tags=list(record.tags),
-        writable=opened is not None and opened.metadata.feed.writable,
-        mode="archive",
+        writable=record.writable and record.conflict is None,
+        mode=cast(Mode, record.mode),
         state=state,
         error=error,
         version=summary.version,
@@ -75,6 +75,13 @@ def archive_view(
         added_at=record.added_at,
         updated_at=record.updated_at,
         last_peer_at=record.last_peer_at,
+        include=record.include,
+        version_tags=dict(record.version_tags),
+        chunking=cast(Chunking, record.chunking),
+        source=record.source,
+        watch=record.watch,
+        location=record.location,
+        conflict=record.conflict,
     )
 
 

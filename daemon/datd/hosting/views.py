@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from datd.catalogue import Conflict
 from datd.types import Address
 
-Mode = Literal["archive"]
+Mode = Literal["archive", "latest", "sparse"]
+Chunking = Literal["fixed", "content"]
 NetworkKind = Literal["discovery", "transport", "gateway"]
 State = Literal["searching", "syncing", "seeding", "paused", "error"]
 
@@ -57,6 +59,13 @@ class ArchiveView:
     added_at: float
     updated_at: float | None
     last_peer_at: float | None
+    include: list[str] | None = None
+    version_tags: dict[str, int] = field(default_factory=dict)
+    chunking: Chunking = "fixed"
+    source: str | None = None
+    watch: bool = False
+    location: str | None = None
+    conflict: Conflict | None = None
 
 
 @dataclass(slots=True)

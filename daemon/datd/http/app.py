@@ -9,10 +9,14 @@ from datd.http.archives import ArchiveRoutes
 from datd.http.files import FileRoutes
 from datd.http.guard import Guard
 from datd.http.inputs import MAX_BODY
+from datd.http.jobs import JobRoutes
+from datd.http.own_archives import OwnRoutes
 from datd.http.problems import answer_problems
 from datd.http.stats import StatsRoutes
+from datd.http.versions import VersionRoutes
 from datd.http.well_known import PATH as WELL_KNOWN
 from datd.http.well_known import WellKnownRoutes
+from datd.http.writing import WritingRoutes
 from datd.naming.resolver import Names
 
 PREFIX = "/api/v1"
@@ -47,9 +51,15 @@ def _routes(
     library: Library, is_ready: Callable[[], bool], names: Names | None
 ) -> list[web.RouteDef]:
     stats = StatsRoutes(library, is_ready)
-    archives = ArchiveRoutes(library, names)
-    files = FileRoutes(archives.find)
+    own = OwnRoutes(library)
+    archives = ArchiveRoutes(library, own, names)
+    jobs = JobRoutes(library)
+    writing = WritingRoutes(library, archives.find)
+    files = FileRoutes(library.versions, archives.find)
+    versions = VersionRoutes(library.versions, archives.find)
     one = f"{PREFIX}/archives/{{key:[^/]+}}"
+    # Slashes in the last part, which OpenAPI cannot express (decision 23).
+    path = f"{one}/files/{{path:[\\s\\S]*}}"
     return [
         web.get("/healthz", stats.alive),
         web.get("/readyz", stats.ready),
@@ -68,7 +78,18 @@ def _routes(
         web.get(f"{one}/stats", archives.stats),
         web.get(f"{one}/peers", archives.peers),
         web.post(f"{one}/peers", archives.add_peer),
+        web.get(f"{one}/history", versions.history),
+        web.get(f"{one}/diff", versions.diff),
         web.get(f"{one}/files", files.get),
-        # Slashes in the last part, which OpenAPI cannot express (decision 23).
-        web.get(f"{one}/files/{{path:[\\s\\S]*}}", files.get),
+        web.get(path, files.get),
+        web.put(path, writing.put),
+        web.delete(path, writing.delete),
+        web.post(f"{one}/fork", own.fork),
+        web.post(f"{one}/rescan", own.rescan),
+        web.post(f"{one}/verify", own.verify),
+        web.get(f"{one}/secret_key", own.secret_key),
+        web.put(f"{one}/secret_key", own.take_secret_key),
+        web.get(f"{PREFIX}/jobs", jobs.list),
+        web.get(f"{PREFIX}/jobs/{{id}}", jobs.show),
+        web.delete(f"{PREFIX}/jobs/{{id}}", jobs.cancel),
     ]

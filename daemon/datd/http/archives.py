@@ -15,25 +15,25 @@ from datctl.models import (
     PeerAddress,
     State,
 )
-from datd.errors import KeyFormatError
+from datctl.models_writing import NewEmpty, NewFolder
+from datd.errors import KeyFormatError, UnknownArchive, VersionNotFound
 from datd.hosting.archive import HostedArchive
-from datd.hosting.changes import Changes
 from datd.hosting.library import Library
 from datd.hosting.views import ArchiveView
 from datd.http import shapes
-from datd.http.inputs import Query, read_address, read_body, read_query, shown
+from datd.http.inputs import Query, read_address, read_body, read_one_of, read_query
+from datd.http.own_archives import OwnRoutes
 from datd.http.paging import DEFAULT_PAGE, Limit, decode_cursor, encode_cursor, page_of
 from datd.http.problems import SAFE_HEADERS, Problem
+from datd.http.settings import SettingsReader
 from datd.http.stats import NoQuery, PeersQuery, peer_page
-from datd.keys import Link
+from datd.http.version_names import split_link, version_of
+from datd.keys import Key, Link, parse_version
 from datd.naming.lookup import SystemLookup
-from datd.naming.names import host_name
 from datd.naming.resolver import Names, Resolved
 
 # Ten thousand views take a while; after so many of them others have their turn.
 _VIEWS_AT_ONCE = 200
-# `ARCHIVE` may be the beginning of a key; a name of that form would be read as one.
-_KEY_BEGINNING = 6
 
 
 class _Order(NamedTuple):
@@ -72,15 +72,19 @@ class RemoveQuery(Query):
     """Parameters of `DELETE /archives/{key}`."""
 
     keep_data: bool = False
+    force: bool = False
+    delete_key: bool = False
 
 
 class ArchiveRoutes:
     """Handlers of `/archives` and below, but for the files."""
 
-    def __init__(self, library: Library, names: Names | None = None) -> None:
+    def __init__(self, library: Library, own: OwnRoutes, names: Names | None = None) -> None:
         self._library = library
         self._names = names
         self._lookup = SystemLookup()
+        self._reader = SettingsReader(library)
+        self._own = own
 
     def find(self, request: web.Request) -> HostedArchive:
         """The archive that the path names by key, link, name or beginning of a key.
@@ -88,7 +92,14 @@ class ArchiveRoutes:
         Raises:
             UnknownArchive: It is not hosted.
         """
-        return self._library.find(request.match_info["key"])
+        reference = request.match_info["key"]
+        try:
+            return self._library.find(reference)
+        except UnknownArchive:
+            bare, version = split_link(reference)
+            if version is None:
+                raise
+            return self._library.find(bare)
 
     async def list(self, request: web.Request) -> web.Response:
         """`GET /archives`."""
@@ -108,7 +119,7 @@ class ArchiveRoutes:
         )
         return shapes.json_response(
             ArchivePage(
-                archives=[shapes.archive(view) for view in page],
+                archives=[shapes.archive(view, job=self._job(view)) for view in page],
                 next_cursor=encode_cursor(query.sort, *position) if position else None,
             )
         )
@@ -116,33 +127,43 @@ class ArchiveRoutes:
     async def add(self, request: web.Request) -> web.Response:
         """`POST /archives`: 201, or 200 if it is hosted already and nothing else is asked."""
         read_query(request, NoQuery)
-        asked = await read_body(request, NewArchive)
-        _check_name(asked.name)
-        self._check_networks(asked.networks)
-        domain = _domain(asked.domain)
-        resolved = await self._resolve(asked.link)
+        asked = await read_one_of(
+            request, {"link": NewArchive, "folder": NewFolder, "new": NewEmpty}
+        )
+        stale, new = False, True
+        if isinstance(asked, NewFolder):
+            archive = await self._own.publish(asked)
+        elif isinstance(asked, NewEmpty):
+            archive = await self._own.create(asked)
+        elif isinstance(asked, NewArchive):
+            archive, new, stale = await self._add(asked)
+        else:
+            raise AssertionError(asked)
+        status = 201 if new else 200
+        response = await shapes.archive_response(self._library, archive, status, stale=stale)
+        response.headers["Location"] = f"/api/v1/archives/{archive.key.hex}"
+        return response
+
+    async def _add(self, asked: NewArchive) -> tuple[HostedArchive, bool, bool]:
+        settings = self._reader.settings(asked)
+        bare, named = split_link(asked.link)
+        resolved = await self._resolve(bare)
         link = resolved.link
-        if asked.version and link.version and asked.version != link.version:
+        version = self._version(link.key, named)
+        if asked.version and version and asked.version != version:
             raise Problem(
                 "bad_request",
-                f"The link names version {link.version} and `version` says {asked.version}; "
+                f"The link names version {version} and `version` says {asked.version}; "
                 "give one of them.",
             )
         archive, new = await self._library.add(
             link.key,
-            name=asked.name,
-            tags=asked.tags,
-            mode=asked.mode,
-            version=asked.version or link.version,
-            paused=asked.paused,
-            peers=[await read_address(peer, self._lookup) for peer in asked.peers],
-            networks=asked.networks,
+            version=asked.version or version,
+            peers=await self._reader.peers(asked.peers),
             shortname=resolved.name,
-            domain=domain,
+            **settings,
         )
-        response = await self._answer(archive, 201 if new else 200, stale=resolved.stale)
-        response.headers["Location"] = f"/api/v1/archives/{archive.key.hex}"
-        return response
+        return archive, new, resolved.stale
 
     async def show(self, request: web.Request) -> web.Response:
         """`GET /archives/{key}`."""
@@ -154,21 +175,26 @@ class ArchiveRoutes:
         read_query(request, NoQuery)
         asked = await read_body(request, ArchiveChanges)
         archive = self.find(request)
-        fields: dict[str, Any] = {}
-        if "networks" in asked.model_fields_set:
-            self._check_networks(asked.networks)
-            fields["networks"] = asked.networks and sorted(set(asked.networks))
-        if "domain" in asked.model_fields_set:
-            fields["domain"] = _domain(asked.domain)
-        if fields:
-            await self._library.change(archive, Changes(fields))
+        newest = (await archive.view()).version
+        changes = self._reader.changes(archive, asked, newest)
+        if changes.fields:
+            await self._library.change(archive, changes, prune=asked.prune)
         return await self._answer(archive)
 
     async def remove(self, request: web.Request) -> web.Response:
         """`DELETE /archives/{key}`."""
         query = read_query(request, RemoveQuery)
         await read_body(request, NoFields)
-        await self._library.remove(self.find(request), keep_data=query.keep_data)
+        archive = self.find(request)
+        if archive.record.writable and not query.force:
+            raise Problem(
+                "conflict",
+                "This archive is ours: once it is removed here, it may exist nowhere else. "
+                "Say force=true if that is meant; its secret key stays unless delete_key=true.",
+            )
+        if query.delete_key and not query.force:
+            raise Problem("bad_request", "delete_key goes with force=true only.")
+        await self._library.remove(archive, keep_data=query.keep_data, delete_key=query.delete_key)
         return web.Response(status=204, headers=SAFE_HEADERS)
 
     async def pause(self, request: web.Request) -> web.Response:
@@ -201,16 +227,9 @@ class ArchiveRoutes:
         await archive.add_peer(await read_address(asked.address, self._lookup))
         return await self._answer(archive)
 
-    def _check_networks(self, asked: Iterable[str] | None) -> None:
-        here = self._library.networks
-        for number, name in enumerate(asked or ()):
-            if name not in here:
-                raise Problem(
-                    "bad_request",
-                    f"{shown(name)} is no discovery network of this daemon; there are: "
-                    f"{', '.join(here) or 'none'}.",
-                    fields=[(f"/networks/{number}", "there is no such network")],
-                )
+    def _job(self, view: ArchiveView) -> str | None:
+        job = self._library.workshop.jobs.of(Key(bytes.fromhex(view.key)))
+        return None if job is None else job.id
 
     async def _resolve(self, text: str) -> Resolved:
         try:
@@ -220,15 +239,29 @@ class ArchiveRoutes:
         except KeyFormatError as error:
             raise Problem("bad_link", f"{error}.", fields=[("/link", str(error))]) from error
 
+    def _version(self, key: Key, named: str | None) -> int | None:
+        """What stands behind the + of a link. Tags are ours: only of what is hosted they say a lot.
+
+        Raises:
+            Problem: It is nothing that names a version, or none here.
+        """
+        if named is None or named.lower() == "latest":
+            return None
+        try:
+            known = self._library.of_discovery_key(key.discovery_key.raw)
+            if known is not None:
+                return version_of(known.record, named)
+            return parse_version(named, f"{key.link}+{named}")
+        except (KeyFormatError, VersionNotFound) as error:
+            raise Problem("bad_link", f"{error}.", fields=[("/link", str(error))]) from error
+
     async def _verb(self, request: web.Request) -> HostedArchive:
         read_query(request, NoQuery)
         await read_body(request, NoFields)
         return self.find(request)
 
-    async def _answer(
-        self, archive: HostedArchive, status: int = 200, *, stale: bool = False
-    ) -> web.Response:
-        return shapes.json_response(shapes.archive(await archive.view(), stale=stale), status)
+    async def _answer(self, archive: HostedArchive) -> web.Response:
+        return await shapes.archive_response(self._library, archive)
 
 
 async def _views(archives: Iterable[HostedArchive]) -> AsyncIterator[ArchiveView]:
@@ -246,37 +279,3 @@ def _matches(view: ArchiveView, query: ArchivesQuery) -> bool:
     wanted = query.q.casefold()
     words = (view.name or "", view.title, view.description, *view.tags)
     return view.key.startswith(wanted) or any(wanted in word.casefold() for word in words)
-
-
-def _domain(text: str | None) -> str | None:
-    """A domain as requests will name it.
-
-    Raises:
-        Problem: It is none.
-    """
-    if text is None:
-        return None
-    domain = host_name(text)
-    if domain is None:
-        raise Problem(
-            "bad_request",
-            f"{shown(text)} is no domain: expected a name such as dat.example.org.",
-            fields=[("/domain", "is no domain")],
-        )
-    return domain
-
-
-def _check_name(name: str | None) -> None:
-    looks_like_key = (
-        name is not None
-        and len(name) >= _KEY_BEGINNING
-        and all(digit in "0123456789abcdefABCDEF" for digit in name)
-    )
-    odd = name is not None and (name != name.strip() or ":" in name or name in {".", ".."})
-    if looks_like_key or odd:
-        raise Problem(
-            "bad_request",
-            f"{shown(name or '')} cannot be a name: it could be taken for a link, a path or the "
-            "beginning of a key, or has space around it.",
-            fields=[("/name", "choose another name")],
-        )

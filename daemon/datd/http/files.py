@@ -19,11 +19,13 @@ from pydantic import Field
 from datctl.models import Listing
 from datd.archive.entries import Stat
 from datd.hosting.archive import HostedArchive
+from datd.hosting.versions import Versions
 from datd.http import shapes
 from datd.http.inputs import Query, read_query, shown
 from datd.http.paging import MAX_PAGE, Limit, decode_cursor, encode_cursor
 from datd.http.problems import SAFE_HEADERS, Problem
 from datd.http.ranges import ByteRange, RangeNotSatisfiable, parse_ranges
+from datd.http.version_names import VersionText, asked_version, find_version
 
 # T-46: no script, no form, no other origin, whatever the file contains.
 _UNTRUSTED = SAFE_HEADERS | {
@@ -66,7 +68,7 @@ _WALK_POSITION = re.compile(r"[0-9]{1,16}(,[0-9]{1,16}){0,2000}")
 class FileQuery(Query):
     """Parameters of a file or folder; the last three are for folders."""
 
-    version: Annotated[int, Field(ge=0, lt=2**53)] | None = None
+    version: VersionText | None = None
     wait: Annotated[float, Field(ge=0, le=MAX_WAIT)] = 30.0
     recursive: bool = False
     limit: Limit = MAX_PAGE
@@ -76,17 +78,20 @@ class FileQuery(Query):
 class FileRoutes:
     """Handlers of the files."""
 
-    def __init__(self, find: Callable[[web.Request], HostedArchive]) -> None:
+    def __init__(self, versions: Versions, find: Callable[[web.Request], HostedArchive]) -> None:
+        self._versions = versions
         self._find = find
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """`GET` and `HEAD /archives/{key}/files/{path}`."""
         archive = self._find(request)
         query = read_query(request, FileQuery)
-        path = _entry_path(request)
-        stat = await archive.stat(path, query.version, wait=query.wait)
+        path = entry_path(request)
+        named = asked_version(request, archive, query.version)
+        version = await find_version(self._versions, archive, named, wait=query.wait)
+        stat = await archive.stat(path, version, wait=query.wait)
         if stat.is_directory:
-            return await _listing(archive, path, query)
+            return await _listing(archive, path, version, query)
         if not stat.is_file or request.rel_url.raw_path.endswith("/"):
             raise Problem("no_such_file", f"{shown(path)} is not a folder.")
         unused = query.model_fields_set & {"recursive", "limit", "cursor"}
@@ -95,12 +100,14 @@ class FileRoutes:
         return await _File(request, archive, stat, path, query).respond()
 
 
-async def _listing(archive: HostedArchive, path: str, query: FileQuery) -> web.Response:
+async def _listing(
+    archive: HostedArchive, path: str, asked: int | None, query: FileQuery
+) -> web.Response:
     """One page of a folder. All pages are of the version that the first one showed."""
-    version, after = query.version, None
+    version, after = asked, None
     if query.cursor is not None:
         version, recursive, after = decode_cursor(query.cursor, (int,), (int,), (str,))
-        if query.version not in (None, version) or recursive != query.recursive:
+        if asked not in (None, version) or recursive != query.recursive:
             raise Problem("bad_request", "`cursor` belongs to another listing.")
         if recursive and not _WALK_POSITION.fullmatch(after):
             raise Problem("bad_request", "`cursor` is not one that this list gave out.")
@@ -135,11 +142,11 @@ class _File:
         self._archive = archive
         self._stat = stat
         self._wait = query.wait
-        self._etag = _etag(archive, stat)
+        self._etag = etag_of(archive, stat)
         self._type = content_type(path)
         self._headers = _UNTRUSTED | {
             "ETag": self._etag,
-            "Cache-Control": _IMMUTABLE if query.version is not None else _REVALIDATE,
+            "Cache-Control": _IMMUTABLE if (query.version or "").isdigit() else _REVALIDATE,
         }
 
     async def respond(self) -> web.StreamResponse:
@@ -249,7 +256,7 @@ class _File:
                 raise AssertionError(f"a read of {part} gave {part.length - left} bytes")
 
 
-def _etag(archive: HostedArchive, stat: Stat) -> str:
+def etag_of(archive: HostedArchive, stat: Stat) -> str:
     """A strong ETag: content feeds only grow, so a place in one has the same bytes for ever."""
     feed = str(archive.key.discovery_key)[:16]
     return f'"{feed}-{stat.offset}-{stat.byte_offset}-{stat.size}"'
@@ -265,7 +272,7 @@ def content_type(path: str) -> str:
     return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 
 
-def _entry_path(request: web.Request) -> str:
+def entry_path(request: web.Request) -> str:
     """The path of the entry, starting with `/`, without one at its end.
 
     Read from the raw address, since what the router decoded can no longer tell `%2F` from `/`, nor

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import json
 import socket
+from collections.abc import Mapping
 from typing import Any, TypeVar, get_origin
 
 from aiohttp import web
@@ -35,6 +36,10 @@ async def read_body(request: web.Request, model: type[M]) -> M:
     Raises:
         Problem: Not JSON by its header or its content, too slow, or fields are wrong or unknown.
     """
+    return _validated(await _read(request), model)
+
+
+async def _read(request: web.Request) -> bytes:
     try:
         async with asyncio.timeout(BODY_SECONDS):
             body = await request.read()
@@ -44,10 +49,35 @@ async def read_body(request: web.Request, model: type[M]) -> M:
         ) from None
     if body and request.content_type != "application/json":
         raise Problem("media_type", "Send the body as JSON, with Content-Type: application/json.")
+    return body
+
+
+def _validated(body: bytes, model: type[M]) -> M:
     try:
         return model.model_validate_json(body or b"{}", strict=True)
     except ValidationError as error:
         raise _invalid(error, "the body") from error
+
+
+async def read_one_of(request: web.Request, models: Mapping[str, type[BaseModel]]) -> BaseModel:
+    """The JSON body of a request that may be one of several things.
+
+    Args:
+        request: The request.
+        models: By the field that only this one has; the first is meant if none is there.
+
+    Raises:
+        Problem: As `read_body`, or fields of several are there.
+    """
+    body = await _read(request)
+    try:
+        found = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        found = None  # the model says it better
+    named = [field for field in models if isinstance(found, dict) and field in found]
+    if len(named) > 1:
+        raise Problem("bad_request", f"In the body: give one of {', '.join(named)}, not several.")
+    return _validated(body, models[named[0] if named else next(iter(models))])
 
 
 def read_query(request: web.Request, model: type[M]) -> M:

@@ -15,17 +15,26 @@ from datctl.models import FieldError, ProblemDetails
 from datd.errors import (
     ArchiveExists,
     ArchiveFormatError,
+    Behind,
+    Busy,
     DatdError,
     EntryNotFound,
+    FolderNotEmpty,
+    FolderRefused,
+    Forked,
+    Gone,
     KeyFormatError,
     NameNotFound,
     NameUnreachable,
     NoRoom,
     NotWritableError,
+    PathRefused,
     ReadOnlyError,
+    SecretRefused,
     StorageError,
     Timeout,
     UnknownArchive,
+    UnknownJob,
     VersionNotFound,
 )
 
@@ -59,11 +68,16 @@ KINDS = {
     "unknown_archive": _Kind(404, "No such archive"),
     "unknown_name": _Kind(404, "No archive behind this name"),
     "no_such_file": _Kind(404, "No such file or folder"),
+    "no_such_job": _Kind(404, "No such job"),
+    "no_secret_key": _Kind(404, "No secret key"),
     "no_such_version": _Kind(404, "No such version"),
     "no_such_route": _Kind(404, "No such address"),
     "method": _Kind(405, "Method not allowed"),
     "timeout": _Kind(408, "Request too slow"),
     "exists": _Kind(409, "Hosted already"),
+    "behind": _Kind(409, "Not all of it is here"),
+    "conflict": _Kind(409, "In conflict with what is there"),
+    "gone": _Kind(410, "Not kept any more"),
     "precondition": _Kind(412, "Precondition failed"),
     "too_large": _Kind(413, "Request too large"),
     "media_type": _Kind(415, "Unsupported media type"),
@@ -196,10 +210,24 @@ def _kind_of(error: DatdError) -> str:
             return "no_such_file"
         case VersionNotFound():
             return "no_such_version"
+        case Gone():
+            return "gone"
         case Timeout():
             return "no_peers"
+        case Behind():
+            return "behind"
+        case Forked() | FolderNotEmpty() | PathRefused():
+            return "conflict"
         case NotWritableError():
             return "forbidden"
+        case FolderRefused():
+            return "forbidden" if error.forbidden else "bad_request"
+        case SecretRefused():
+            return "bad_request"
+        case UnknownJob():
+            return "no_such_job"
+        case Busy():
+            return "busy"
         case NoRoom():
             return "disk_full"
         case ReadOnlyError():

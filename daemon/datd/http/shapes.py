@@ -1,12 +1,17 @@
 """The hall's values as the models of the API: plain conversion, no decisions."""
 
 import math
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from aiohttp import web
 from pydantic import BaseModel
 
-from datctl import models
+from datctl import models, models_jobs
+from datd.catalogue import Conflict
+from datd.hosting.archive import HostedArchive
+from datd.hosting.jobs import Job
+from datd.hosting.library import Library
 from datd.hosting.views import (
     ArchiveView,
     DaemonView,
@@ -43,8 +48,24 @@ def encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def archive(view: ArchiveView, *, stale: bool = False) -> models.Archive:
-    """One archive; `stale` if the name it was asked for by could not be looked up just now."""
+async def archive_response(
+    library: Library, hosted: HostedArchive, status: int = 200, *, stale: bool = False
+) -> web.Response:
+    """An answer with one archive."""
+    job = library.workshop.jobs.of(hosted.key)
+    return json_response(
+        archive(await hosted.view(), job=None if job is None else job.id, stale=stale), status
+    )
+
+
+def archive(view: ArchiveView, *, job: str | None = None, stale: bool = False) -> models.Archive:
+    """One archive.
+
+    Args:
+        view: What is known of it.
+        job: Id of the job that works on it.
+        stale: Whether the name it was asked for by could not be looked up just now.
+    """
     return models.Archive(
         key=view.key,
         link=f"dat://{view.key}",
@@ -68,6 +89,14 @@ def archive(view: ArchiveView, *, stale: bool = False) -> models.Archive:
         shortname=view.shortname,
         stale=stale,
         domain=view.domain,
+        include=view.include,
+        version_tags=view.version_tags,
+        chunking=view.chunking,
+        source=view.source and encodable(view.source),
+        watch=view.watch,
+        location=view.location and encodable(view.location),
+        job=job,
+        conflict=_conflict(view.conflict),
         rates=models.Rates(download=view.download_rate, upload=view.upload_rate),
         transferred=models.Transferred(downloaded=view.downloaded, uploaded=view.uploaded),
         added_at=moment(view.added_at),
@@ -163,6 +192,39 @@ def _network(view: NetworkView) -> models.Network:
             )
             for part in view.parts
         ],
+    )
+
+
+def job(job: Job) -> models_jobs.Job:
+    """One job."""
+    return models_jobs.Job(
+        id=job.id,
+        kind=job.kind,
+        archive=job.archive.hex,
+        state=job.state,
+        progress=job.progress,
+        done=job.done,
+        total=job.total,
+        unit=job.unit,
+        text=encodable(job.text),
+        error=job.error and encodable(job.error),
+        skipped=[
+            models_jobs.Skipped(path=encodable(path), reason=encodable(why))
+            for path, why in job.skipped
+        ],
+        started_at=moment(job.started_at),
+        ended_at=moment(job.ended_at),
+    )
+
+
+def _conflict(found: Conflict | None) -> models.Conflict | None:
+    if found is None:
+        return None
+    kept, refused = found.kept, found.refused
+    return models.Conflict(
+        feed=found.feed,
+        kept=None if kept is None else models.SignedHistory(**asdict(kept)),
+        refused=models.SignedHistory(**asdict(refused)),
     )
 
 

@@ -1,0 +1,37 @@
+"""Where things lie below the prefix of the API, and how versions are named there."""
+
+from datetime import datetime
+from urllib.parse import quote
+
+from datctl.connection import ANSWER_SECONDS
+
+DEFAULT_WAIT = 30.0
+PAGE = 1_000
+# A wait for peers is the daemon's to end; this much later its answer is overdue.
+_ANSWER_AFTER_WAIT = 15.0
+
+Version = int | str | datetime
+"""A version by its number, by a name given to it, or as it was at a time (the reader's own zone
+where a `datetime` has none)."""
+
+
+def archive_path(reference: str) -> str:
+    """An archive, named by a link, a key, the beginning of one, or a name."""
+    return f"/archives/{quote(reference, safe='')}"
+
+
+def file_path(archive: str, path: str) -> str:
+    """A file of it, or a folder if the path ends in a slash."""
+    return f"{archive_path(archive)}/files/{quote(path.lstrip('/'), safe='/')}"
+
+
+def version_text(version: Version | None) -> str | None:
+    """A version as a parameter."""
+    if isinstance(version, datetime):
+        return version.astimezone().isoformat()
+    return None if version is None else str(version)
+
+
+def patience(wait: float) -> float:
+    """Seconds without a byte after which an answer to somebody who waits so long is overdue."""
+    return max(ANSWER_SECONDS, wait + _ANSWER_AFTER_WAIT)

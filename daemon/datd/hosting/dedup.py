@@ -1,0 +1,423 @@
+"""Before content is downloaded: is it here already, in this archive or in another one?
+
+New versions, forks and copies under a new key bring blocks that are held here. Their hashes are
+asked for first (some 100 bytes a block instead of the block); what is found is taken from the disk.
+
+Whether that can pay is tried with a sample, spread over what came up. Of a feed that is new here
+the first blocks flow meanwhile; of others, a new version of a megabyte or more comes one round trip
+later. More is asked only where the sample found something.
+
+Source: wire.md section 7 (`hash`), feeds.md section 9. A block is taken over only after it was read
+and its whole hash compared with the proven one; the index is believed nothing.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from bitarray.util import intervals
+
+from datd.errors import BlockMissing, DatdError, StorageError
+from datd.feed.feed import Feed
+from datd.hosting import sampling
+from datd.hosting.known_blocks import KnownBlocks
+from datd.hosting.live_feed import LiveFeed
+from datd.hosting.noting import LEAST_BLOCK
+from datd.hosting.open_archive import OpenArchive
+from datd.replication.block_map import BlockMap
+
+if TYPE_CHECKING:
+    from datd.hosting.archive import HostedArchive
+
+log = logging.getLogger(__name__)
+
+# Less than this comes in a few round trips: asking first would take one more.
+LEAST_BYTES: Final = 2**20
+
+# Blocks that a sample speaks for, and that are worked on at a time: 2 MB of numbers.
+WINDOW: Final = 32768
+
+# Stretches of the feed looked at in one go, some 2 microseconds each: a peer may claim every other
+# block of it.
+_MOST_RUNS: Final = 4096
+
+# A new connection asks for so many blocks in its first round trip. So many are left to flow while
+# the sample is under way, of a feed that is new here.
+LEFT_TO_FLOW: Final = 16
+
+# Hashes looked at before it is decided anew whether to go on, and the share of finds for that.
+_STRETCH: Final = 2048
+_PAYS_ONE_IN: Final = 32
+
+# Windows in a row without a find until nothing is held back for a sample any more, and until only
+# one window in so many is tried.
+_DOUBTFUL: Final = 2
+_FRUITLESS: Final = 4
+_TRIED_ONE_IN: Final = 8
+
+# Seconds in which neither a hash nor a block comes until what is held back is let go: what a
+# request may take when others have the block, too (L-16).
+_PATIENCE: Final = 5
+
+# Bytes read from another archive at a time: they are in memory until they are written here.
+_READ_BYTES: Final = 4 * 2**20
+
+
+@dataclass(slots=True)
+class Savings:
+    """What asking for hashes brought.
+
+    Attributes:
+        asked: Hashes asked for.
+        blocks: Blocks taken over instead of being fetched.
+        bytes: Their bytes.
+    """
+
+    asked: int = 0
+    blocks: int = 0
+    bytes: int = 0
+
+    def add(self, other: "Savings") -> None:
+        """Count what another one counted."""
+        self.asked += other.asked
+        self.blocks += other.blocks
+        self.bytes += other.bytes
+
+
+@dataclass(slots=True)
+class Shelf:
+    """What all archives share for it.
+
+    Attributes:
+        known: Says where blocks may lie.
+        find: The archive of a discovery key, if it is hosted.
+        spawn: Runs a coroutine in a task.
+        savings: Counts for all archives, since the daemon's start.
+    """
+
+    known: KnownBlocks
+    find: Callable[[bytes], "HostedArchive | None"]
+    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    savings: Savings = field(default_factory=Savings)
+
+
+class Dedup:
+    """Decides for one content feed that is open. Costs nothing until something is to be fetched.
+
+    Attributes:
+        savings: Of this feed, since it was opened.
+    """
+
+    def __init__(
+        self, archive: "HostedArchive", opened: OpenArchive, live: LiveFeed, shelf: Shelf
+    ) -> None:
+        """Watch a feed.
+
+        Args:
+            archive: Whose content it is.
+            opened: The same, open.
+            live: Its content feed.
+            shelf: Where else blocks may be.
+        """
+        self.savings = Savings()
+        self._archive = archive
+        self._opened = opened
+        self._live = live
+        self._shelf = shelf
+        self._considered = BlockMap()
+        self._runs: deque[tuple[int, int]] = deque()  # to be looked at
+        self._window: list[tuple[int, int]] = []  # looked at just now
+        self._fruitless = 0
+        self._tried = 0
+        self._task: asyncio.Task[None] | None = None
+        self._arrived: set[int] = set()
+        self._news = asyncio.Event()
+        live.picker.on_offer = self._offered
+        live.on_hashes = self._hashes_came
+
+    async def close(self) -> None:
+        """End; what is held back is let go."""
+        self._live.picker.on_offer = None
+        self._live.on_hashes = None
+        task = self._task
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    # ---- called by the picker and the hub, on the loop
+
+    def _offered(self) -> None:
+        """There may be blocks to fetch that were not looked at yet: hold them before they are."""
+        if self._shelf.known.empty or self._too_small():
+            return
+        runs = self._fresh_runs()
+        if sum(stop - start for start, stop in runs) * self._mean_size() < LEAST_BYTES:
+            self._forget(runs)
+            return
+        if self._fruitless < _DOUBTFUL:
+            flowing = 0 if self._live.feed.length else LEFT_TO_FLOW
+            for start, stop in runs:
+                if start + flowing < stop:
+                    self._live.picker.hold_run(start + flowing, stop)
+                flowing = max(0, flowing - (stop - start))
+        self._runs += runs
+        if self._task is None:
+            self._task = self._shelf.spawn(self._run())
+            # By callback: a task that is cancelled before its first step reaches no `finally`.
+            self._task.add_done_callback(self._ended)
+
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        self._task = None
+        self._release_runs([*self._window, *self._runs])
+        self._window = []
+        self._runs.clear()
+        self._arrived.clear()
+
+    def _hashes_came(self, indexes: Iterable[int]) -> None:
+        self._arrived.update(indexes)
+        self._news.set()
+
+    def _fresh_runs(self) -> list[tuple[int, int]]:
+        """Runs of blocks that could be asked for and were not considered before; now they are."""
+        runs: list[tuple[int, int]] = []
+        for low, high in islice(self._live.picker.open_runs(), _MOST_RUNS):
+            found = [
+                (low + start, low + stop)
+                for considered, start, stop in intervals(self._considered.window(low, high))
+                if not considered
+            ]
+            for start, stop in found:
+                self._considered.add_range(start, stop)
+            runs += found
+        return runs
+
+    def _forget(self, runs: Iterable[tuple[int, int]]) -> None:
+        """Consider these another time."""
+        for start, stop in runs:
+            self._considered.discard_range(start, stop)
+
+    def _next_window(self) -> list[int]:
+        """The next blocks to be looked at."""
+        self._window, room = [], WINDOW
+        while self._runs and room:
+            start, stop = self._runs.popleft()
+            if stop - start > room:
+                self._runs.appendleft((start + room, stop))
+                stop = start + room
+            self._window.append((start, stop))
+            room -= stop - start
+        return sorted(index for run in self._window for index in range(*run))
+
+    def _mean_size(self) -> float:
+        feed = self._live.feed
+        return feed.byte_length / feed.length if feed.length else self._live.picker.expected_size
+
+    def _too_small(self) -> bool:
+        return self._mean_size() < LEAST_BLOCK
+
+    # ---- the task
+
+    async def _run(self) -> None:
+        try:
+            while window := self._next_window():
+                self._tried += 1
+                worth_it = self._fruitless < _FRUITLESS or self._tried % _TRIED_ONE_IN == 0
+                if worth_it and not await self._work(window):
+                    self._give_up()
+                    return
+                self._release_runs(self._window)
+                if not self._runs:
+                    self._offered()
+        except StorageError as error:
+            if not self._archive.refused_to_write(error):
+                self._archive.fail(error)
+        except DatdError:
+            pass  # it was closed meanwhile
+        except Exception:
+            # Nobody waits for this task: without it, blocks are fetched as they always were.
+            log.exception("taking over known blocks failed")
+
+    def _give_up(self) -> None:
+        """Hashes do not come. If it is only that all peers have left, others may give them."""
+        if self._live.exchanges:
+            self._fruitless += _DOUBTFUL
+        else:
+            self._forget([*self._window, *self._runs])
+
+    async def _work(self, window: list[int]) -> bool:
+        """Try a sample of a window, and ask for more where it found something.
+
+        Returns:
+            Whether to go on with the next window.
+        """
+        sample = sampling.spread(window)
+        hits = await self._ask(sample, set(window))
+        if hits is None or self._too_small():
+            return False
+        if not hits:
+            self._fruitless += 1
+            if self._fruitless == _DOUBTFUL:
+                self._release_runs(self._runs)
+            return True
+        self._fruitless = 0
+        promising = sampling.around(window, sample, hits)
+        if len(promising) < len(window):
+            self._release_runs(self._window)
+            self._live.picker.hold(promising)
+        for start in range(0, len(promising), _STRETCH):
+            stretch = promising[start : start + _STRETCH]
+            self._live.picker.hold(stretch)  # in doubt, nothing was held for the sample
+            hits = await self._ask(stretch, set(stretch))
+            if hits is None:
+                return False
+            if len(hits) * _PAYS_ONE_IN < len(stretch):
+                break
+        return True
+
+    async def _ask(self, indexes: Sequence[int], window: set[int]) -> set[int] | None:
+        """Have hashes asked for, and take over what is known.
+
+        Args:
+            indexes: Blocks whose hashes are asked for.
+            window: Blocks that may be taken over: the answer about one tells of its neighbour, too.
+
+        Returns:
+            The blocks that are known here, those that came meanwhile included; None if hashes did
+            not come.
+        """
+        picker = self._live.picker
+        hits = {index for index in indexes if index in picker.have}
+        waiting = set(indexes) - hits
+        self._count(Savings(asked=len(waiting)))
+        picker.ask_hashes(sorted(waiting))
+        self._live.ask_all()
+        while waiting:
+            if not self._arrived and not await self._something_comes():
+                picker.hashes.settle(waiting)  # nobody is to be asked for them any more
+                return None
+            came, self._arrived = self._arrived, set()
+            waiting -= came
+            hits |= await self._take_over(came, window)
+        return hits
+
+    async def _something_comes(self) -> bool:
+        """Wait for hashes, which come behind blocks asked for before; False if neither comes."""
+        traffic = self._archive.traffic.downloaded
+        self._news.clear()
+        before, quiet = traffic.total, 0
+        while quiet < _PATIENCE:
+            try:
+                async with asyncio.timeout(1):
+                    await self._news.wait()
+                    return True
+            except TimeoutError:
+                quiet = quiet + 1 if traffic.total == before else 0
+                before = traffic.total
+        return False
+
+    async def _take_over(self, came: set[int], window: set[int]) -> set[int]:
+        """Take blocks from where they lie, now that their hashes are here; release the others.
+
+        Args:
+            came: Blocks whose hashes came, or will not come.
+            window: Blocks that may be taken.
+
+        Returns:
+            Those that are known here.
+        """
+        picker = self._live.picker
+        pairs = {one for index in came for one in (index, index ^ 1)}
+        indexes = sorted(pairs & window)
+        hashes = await self._opened.run(partial(_hashes, self._live.feed, indexes))
+        told = {
+            index: one
+            for index, one in zip(indexes, hashes, strict=True)
+            if one is not None and index not in picker.have
+        }
+        places = await self._shelf.known.find(list(told.values()))
+        by_archive: dict[bytes, list[tuple[int, int]]] = {}
+        for index, place in zip(told, places, strict=True):
+            if place is not None:
+                by_archive.setdefault(place.archive, []).append((index, place.block))
+        hits = {index for found in by_archive.values() for index, _ in found}
+        # The hash of a neighbour may be still to come.
+        self._release((came & window | told.keys()) - hits)
+        for name, found in by_archive.items():
+            await self._take_from(name, found)
+        self._release(hits)  # those that turned out to be other ones, or gone
+        return hits
+
+    async def _take_from(self, name: bytes, pairs: Sequence[tuple[int, int]]) -> None:
+        """Take blocks of another archive, or of this one: pairs of the block here and there."""
+        at = 0
+        while at < len(pairs):
+            source = self._shelf.find(name)
+            if source is None or source.error is not None or not self._archive.may_store():
+                return
+            values = await _read_from(source, [there for _, there in pairs[at:]])
+            if not values:
+                return
+            found = [
+                (here, value)
+                for (here, _), value in zip(pairs[at:], values, strict=False)
+                if value is not None
+            ]
+            stored = await self._opened.take_over(self._live, found)
+            self._archive.blocks_taken_over(self._live, stored)
+            self._count(Savings(blocks=len(stored.here), bytes=stored.size))
+            at += len(values)
+
+    def _count(self, more: Savings) -> None:
+        self.savings.add(more)
+        self._shelf.savings.add(more)
+
+    def _release_runs(self, runs: Iterable[tuple[int, int]]) -> None:
+        for start, stop in runs:
+            self._live.picker.release_run(start, stop)
+        self._live.ask_all()
+
+    def _release(self, indexes: Iterable[int]) -> None:
+        self._live.picker.release(indexes)
+        self._live.ask_all()
+
+
+def watch(archive: "HostedArchive", opened: OpenArchive, shelf: Shelf | None) -> None:
+    """Look out for known blocks in what an archive fetches of content, once that is open."""
+    if shelf is not None and opened.content is not None and opened.dedup is None:
+        opened.dedup = Dedup(archive, opened, opened.content, shelf)
+
+
+async def _read_from(source: "HostedArchive", blocks: Sequence[int]) -> list[bytes | None]:
+    """Read blocks in the lane of their archive; none if that cannot be used."""
+    try:
+        async with source.opened() as lender:
+            if lender.content is None:
+                return []
+            return await lender.run(partial(_read, lender.content.feed, blocks))
+    except DatdError:
+        return []  # its own state tells why
+
+
+def _read(feed: Feed, blocks: Sequence[int]) -> list[bytes | None]:
+    """The first of these blocks, as many as fit into memory; None for those that are not there."""
+    values: list[bytes | None] = []
+    size = 0
+    for block in blocks:
+        if size >= _READ_BYTES:
+            break
+        try:
+            value: bytes | None = feed.get(block)
+        except BlockMissing:
+            value = None
+        values.append(value)
+        size += len(value or b"")
+    return values
+
+
+def _hashes(feed: Feed, indexes: Sequence[int]) -> list[bytes | None]:
+    return [feed.leaf_hash(index) for index in indexes]

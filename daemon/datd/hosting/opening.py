@@ -1,0 +1,44 @@
+"""Opens one feed of an archive in its lane."""
+
+from collections.abc import Callable
+
+from bitarray import bitarray
+
+from datd.feed.feed import Feed
+from datd.hosting.lane import Lane
+from datd.hosting.live_feed import LiveFeed
+from datd.hosting.place import OpenPlace
+from datd.keys import Key
+from datd.storage.base import FeedStorage
+
+
+async def open_live(
+    lane: Lane,
+    place: OpenPlace,
+    files: FeedStorage,
+    key: Key,
+    *,
+    clean: bool,
+    choose: Callable[[int], int],
+    secret: bytes | None,
+) -> LiveFeed:
+    """Open a feed: metadata before content.
+
+    Args:
+        lane: The archive's queue.
+        place: Where its files lie.
+        files: Those of the feed.
+        key: The feed's key.
+        clean: Whether it was closed in order.
+        choose: Gives a random number below its argument.
+        secret: The feed's 64-byte secret key, if it is ours to write.
+
+    Raises:
+        StorageError: A file cannot be read, or belongs to another key.
+    """
+
+    def opened() -> tuple[Feed, bitarray, int]:
+        feed = place.feed(files, key, secret=secret, clean=clean)
+        return feed, feed.have, feed.present_bytes
+
+    return LiveFeed(*await lane.run(opened), choose)

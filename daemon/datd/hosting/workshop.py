@@ -1,0 +1,169 @@
+"""Long work on archives: folders published and watched, forks, verification. Each is a job."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from datd.archive.manifest import MANIFEST_PATH
+from datd.errors import FolderRefused
+from datd.hosting.archive import HostedArchive
+from datd.hosting.forking import Fork
+from datd.hosting.imports import Imports
+from datd.hosting.jobs import Job, Jobs
+from datd.hosting.publishing import Publisher, manifest_text
+from datd.hosting.services import Services
+from datd.hosting.verification import verify
+
+Create = Callable[..., Awaitable[HostedArchive]]
+
+
+class Workshop:
+    """Begins jobs, and ends them.
+
+    Attributes:
+        jobs: What is under way, and what came of it.
+        imports: Those from folders of this host.
+    """
+
+    def __init__(self, services: Services, publisher: Publisher, create: Create) -> None:
+        """Begin with nothing to do.
+
+        Args:
+            services: What archives share.
+            publisher: Writes archives.
+            create: `Library.create`.
+        """
+        self._services = services
+        self._publisher = publisher
+        self._create = create
+        self.jobs = Jobs(services.spawn, services.wall_clock)
+        self.imports = Imports(services, publisher, self.jobs)
+
+    async def start(self, archives: Sequence[HostedArchive]) -> None:
+        """The daemon has started: go on with imports that were cut short, look at watched folders.
+
+        READY does not wait for any of them.
+        """
+        for archive in archives:
+            if archive.record.importing:
+                await self.imports.start(archive)
+            self.imports.follow(archive)
+
+    async def close(self) -> None:
+        """The daemon ends: so does all work, to be gone on with where that is possible."""
+        await self.imports.close()
+        await self.jobs.close()
+
+    def watch(self, archive: HostedArchive) -> None:
+        """Whether an archive's folder is watched has changed."""
+        self.imports.leave(archive)
+        self.imports.follow(archive)
+
+    async def cancel(self, job: Job, archive: HostedArchive | None) -> None:
+        """End a job; what it did so far stays.
+
+        Args:
+            job: Which.
+            archive: What it works on, if that is still hosted.
+        """
+        await self.jobs.cancel(job)
+        if job.kind == "import" and archive is not None:
+            await self.imports.give_up(archive)
+
+    async def forget(self, archive: HostedArchive) -> None:
+        """An archive is being removed: end all work on it."""
+        self.imports.leave(archive)
+        await self.jobs.cancel_all(archive.key)
+
+    async def publish(
+        self,
+        folder: str,
+        fields: dict[str, str],
+        *,
+        chunking: str,
+        watch: bool,
+        **settings: Any,
+    ) -> HostedArchive:
+        """Make a new archive of a folder of this host. It fills in the background.
+
+        Args:
+            folder: Its path, as somebody gave it.
+            fields: What its `dat.json` shall say; written into the folder, as `dat create` does,
+                since the archive is to be like the folder.
+            chunking: How files are cut.
+            watch: Whether changes there are published as they happen.
+            settings: As in `Library.create`.
+
+        Raises:
+            FolderRefused: It may not be published, or has a `dat.json` of its own.
+            ArchiveExists, StorageError: As `Library.create`.
+        """
+        source = await asyncio.to_thread(self._services.roots.folder, folder)
+        if fields and (source / MANIFEST_PATH[1:]).exists():
+            raise FolderRefused(
+                f"{str(source)!r} has a dat.json, which says title and description: change it there"
+            )
+        archive = await self._create(chunking=chunking, source=source, watch=watch, **settings)
+        if fields:
+            whole = {"title": "", "description": "", "url": archive.key.link} | fields
+            await asyncio.to_thread(_write_manifest, source, manifest_text(whole))
+        await self.imports.start(archive)
+        self.imports.follow(archive)
+        return archive
+
+    async def fork(
+        self,
+        source: HostedArchive,
+        version: int,
+        fields: dict[str, str],
+        *,
+        chunking: str,
+        **settings: Any,
+    ) -> tuple[HostedArchive, Job]:
+        """Make a new archive of our own, and copy a version of another one into it.
+
+        Args:
+            source: The original, ours or not.
+            version: Number of the version.
+            fields: What shall stand in its `/dat.json`, in place of what the original says.
+            chunking: How files are cut that are written to it later.
+            settings: As in `Library.create`.
+
+        Returns:
+            The new archive, and the job that fills it.
+
+        Raises:
+            ArchiveExists, StorageError: As `Library.create`.
+        """
+        archive = await self._create(chunking=chunking, **settings)
+
+        async def copy(job: Job) -> None:
+            if version == source.record.summary.version:
+                job.total = source.record.summary.size
+            async with source.opened() as opened, self._publisher.writing(archive) as desk:
+                await Fork(opened, version, desk, job).copy(fields)
+
+        return archive, self.jobs.start("fork", archive.key, copy, unit="bytes")
+
+    def verify(self, archive: HostedArchive) -> Job:
+        """Have every block of an archive read and hashed; damaged ones are fetched again."""
+        running = self.jobs.of(archive.key, "verify")
+        return running or self.jobs.start(
+            "verify", archive.key, partial(verify, archive), unit="blocks"
+        )
+
+
+def _write_manifest(folder: Path, text: bytes) -> None:
+    try:
+        descriptor = os.open(
+            folder / MANIFEST_PATH[1:],
+            os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+            0o644,
+        )
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text)
+    except OSError as error:
+        raise FolderRefused(f"{str(folder)!r} takes no dat.json: {error.strerror}") from error

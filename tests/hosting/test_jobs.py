@@ -1,0 +1,108 @@
+import asyncio
+
+import pytest
+from tests.helpers.libraries import until
+
+from datd.errors import Busy, StorageError, UnknownJob
+from datd.hosting.jobs import AT_ONCE, KEPT, MAX_SKIPPED, WAITING, Jobs
+from datd.keys import Key
+
+KEY, OTHER = Key(bytes(32)), Key(bytes(31) + b"\1")
+
+
+async def nothing(job):
+    pass
+
+
+async def forever(job):
+    await asyncio.Event().wait()
+
+
+@pytest.fixture
+async def book():
+    async with asyncio.TaskGroup() as group:
+        made = Jobs(group.create_task, lambda: 5.0)
+        yield made
+        await made.close()
+
+
+def start(book, work, key=KEY, kind="verify"):
+    return book.start(kind, key, work, unit="blocks")
+
+
+async def test_a_job_runs_and_tells_how_it_ended(book):
+    async def work(job):
+        job.done, job.total = 1, 2
+        seen.append(job.progress)
+        job.done = 2
+        seen.append(job.progress)
+
+    seen: list[float] = []
+    job = start(book, work)
+    assert (job.state, job.progress, book.of(KEY)) == ("running", 0, job)
+    await until(lambda: job.ended_at)
+    assert (job.state, job.progress, job.ended_at) == ("done", 1, 5.0)
+    assert seen == [0.5, 0.9999]  # done only when it is over
+    assert (book.of(KEY), book.find(job.id)) == (None, job)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(StorageError("the disk is gone"), "the disk is gone"), (ValueError("x"), "its log says why")],
+)
+async def test_a_job_that_fails_says_why_and_harms_nobody(book, error, told):
+    async def work(job):
+        raise error
+
+    job, other = start(book, work), start(book, nothing)
+    await until(lambda: job.ended_at and other.ended_at)
+    assert (job.state, other.state) == ("failed", "done")
+    assert told in (job.error or "")
+
+
+async def test_a_job_is_cancelled_also_before_its_turn(book):
+    running = [start(book, forever) for _ in range(AT_ONCE)]
+    waiting = start(book, nothing)
+    await asyncio.sleep(0)
+    assert waiting.state == "running"
+    await book.cancel(waiting)
+    await book.cancel(running[0])
+    assert {waiting.state, running[0].state} == {"cancelled"}
+    late = start(book, nothing)
+    await until(lambda: late.state == "done")  # the turn was free again
+
+
+async def test_all_that_works_on_one_archive_is_ended(book):
+    mine, other = start(book, forever), start(book, forever, OTHER)
+    await book.cancel_all(KEY)
+    assert (mine.state, other.state) == ("cancelled", "running")
+
+
+async def test_the_book_has_an_end(book):
+    ended = [start(book, nothing) for _ in range(KEPT + 10)]
+    await until(lambda: all(job.ended_at for job in ended))
+    assert len(book.all()) == KEPT
+    with pytest.raises(UnknownJob):
+        book.find(ended[0].id)
+    assert book.find(ended[-1].id) is ended[-1]
+    for _ in range(WAITING):
+        start(book, forever)
+    with pytest.raises(Busy):
+        start(book, forever)
+
+
+async def test_what_was_left_out_is_named_up_to_a_limit(book):
+    async def work(job):
+        for number in range(2 * MAX_SKIPPED):
+            job.skip(f"/{number}", "is a pipe")
+
+    job = start(book, work)
+    await until(lambda: job.ended_at)
+    assert len(job.skipped) == MAX_SKIPPED
+
+
+async def test_only_jobs_of_a_kind_are_found(book):
+    start(book, forever, kind="verify")
+    job = start(book, forever, kind="import")
+    assert book.of(KEY, "import") is job
+    assert book.of(KEY, "fork") is None

@@ -1,0 +1,72 @@
+import pytest
+from tests.helpers.libraries import node
+
+from datd.catalogue import Record
+from datd.errors import ArchiveExists, UnknownArchive
+from datd.hosting.archive import HostedArchive
+from datd.hosting.register import Register
+from datd.keys import Key
+
+
+def with_register(told, story):
+    async def of(network, folder):
+        async with node(network, folder) as here:
+
+            def archive(number, **fields):
+                record = Record(Key(bytes([number]) * 32), added_at=1.0, **fields)
+                return HostedArchive(record, here.services)
+
+            story(Register(), archive)
+
+    told(of)
+
+
+def test_an_archive_is_found_by_all_that_it_is_called(told):
+    def story(register, archive):
+        one = register.enter(archive(0xAB, name="recipes", domain="x.example"))
+        register.enter(archive(0xCD, shortname="y.example"))
+        for reference in ("recipes", "ab" * 32, "AB" * 32, f"dat://{'ab' * 32}/p", "ababab",
+                          "x.example"):  # fmt: skip
+            assert register.find(reference) is one
+        assert register.find("y.example").key.hex == "cd" * 32
+        assert register.of_domain("x.example") is one
+        assert register.of_key(one.key) is one
+        assert register.of_discovery_key(one.key.discovery_key.raw) is one
+        register.strike(one)
+        for reference in ("recipes", "ababab", "x.example"):
+            with pytest.raises(UnknownArchive):
+                register.find(reference)
+        assert one.removed
+
+    with_register(told, story)
+
+
+def test_a_beginning_that_two_share_means_none(told):
+    def story(register, archive):
+        register.enter(archive(0xAB))
+        other = archive(0xAB)
+        other.key = Key(bytes([0xAB]) * 31 + b"\1")
+        register.enter(other)
+        with pytest.raises(UnknownArchive, match="2 archives begin"):
+            register.find("ababab")
+        with pytest.raises(UnknownArchive):
+            register.find("ababa")
+
+    with_register(told, story)
+
+
+def test_names_and_domains_are_taken_once(told):
+    def story(register, archive):
+        one = register.enter(archive(1, name="a", domain="x.example"))
+        for name, domain in (("a", None), (None, "x.example"), ("b", "x.example")):
+            with pytest.raises(ArchiveExists):
+                register.require_free(name, domain)
+        register.require_free("a", "x.example", besides=one)
+        register.require_free("b", None)
+        register.uncall(one)
+        one.record.name, one.record.domain = "b", None
+        register.call(one)
+        register.require_free("a", "x.example")
+        assert register.find("b") is one
+
+    with_register(told, story)
