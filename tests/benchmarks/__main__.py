@@ -1,4 +1,4 @@
-"""Measures datd beside the original programs, in three parts.
+"""Measures datd beside the original programs, in five parts.
 
 archives fetches the same archive between all pairs of original and datd, over TCP on loopback. Each
 process has its archive on disk in the same layout. `x original` is the rate beside original ->
@@ -7,8 +7,12 @@ original of the same run.
 utp carries bytes between all pairs of datd and utp-native, through two network namespaces where
 this machine allows them.
 
+dedup tells what it costs, and saves, that hashes are asked for first where content may be here.
+
 sharing tells what a TCP transfer keeps of a narrow wire beside one of ours over uTP, whichever of
 them was first (needs root).
+
+writing imports folders into new archives: a large file, and many small ones.
 
 Rounds are interleaved, so that a busy moment of the machine hits all pairs alike; tables show
 medians.
@@ -26,14 +30,14 @@ from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks import sharing, utp
+from tests.benchmarks import dedup, sharing, utp, writing
 from tests.benchmarks.datd_side import DatdSide
 from tests.benchmarks.original_side import OriginalSide
 from tests.benchmarks.report import Load, Measurement, machine, row, table
 from tests.benchmarks.side import Side, peak_memory, processor_seconds
 from tests.lab.install import Reference
 
-PARTS = ("archives", "utp", "sharing")
+PARTS = ("archives", "utp", "sharing", "dedup", "writing")
 
 Runs = dict[tuple[str, str], list[Measurement]]
 
@@ -49,11 +53,15 @@ def options() -> argparse.Namespace:
         parser.add_argument(
             name, choices=PARTS, action="append", default=[], help=f"{what}; may be given again"
         )
-    parser.add_argument("--rounds", type=int, default=3, help="fetches of each pair (3)")
+    rounds = "fetches of each pair (3); over uTP three times as many"
+    parser.add_argument("--rounds", type=int, default=3, help=rounds)
     parser.add_argument("--large", type=float, default=200, help="MB in blocks of 64 KiB (200)")
     parser.add_argument("--small", type=float, default=4, help="MB in blocks of 100 B (4)")
     parser.add_argument("--side", choices=["original", "datd"], help="archives: both sides this")
     parser.add_argument("--utp", type=float, default=20, help="MB over uTP (20)")
+    parser.add_argument("--writing", type=float, default=500, help="MB in one file imported (500)")
+    flat = "files imported in one folder, once (10000): the original takes minutes"
+    parser.add_argument("--flat", type=int, default=10_000, help=flat)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
     return parser.parse_args()
 
@@ -125,6 +133,10 @@ def main() -> int:
         kept += bench_utp(asked, found)
     if "sharing" in parts:
         kept += bench_sharing(asked)
+    if "dedup" in parts:
+        kept += bench_dedup(asked, found)
+    if "writing" in parts:
+        kept += bench_writing(asked, found)
     if asked.json:
         asked.json.write_text(json.dumps(kept, indent=1) + "\n")
     return 0
@@ -156,7 +168,7 @@ def bench_archives(asked: argparse.Namespace, found: Reference) -> list[dict[str
 def bench_utp(asked: argparse.Namespace, found: Reference) -> list[dict[str, object]]:
     """Bytes over uTP between all pairs; gives every measurement."""
     with utp.two_hosts() as (places, name):
-        flows = utp.measure(found.node, places, int(asked.utp * 1e6), asked.rounds)
+        flows = utp.measure(found.node, places, int(asked.utp * 1e6), asked.rounds * utp.TURNS)
     title = f"uTP, {asked.utp:g} MB, {name}"
     sys.stdout.write("\n" + "\n".join([utp.show(flows, title), *utp.compare(flows)]) + "\n")
     return [
@@ -164,6 +176,14 @@ def bench_utp(asked: argparse.Namespace, found: Reference) -> list[dict[str, obj
         for (sender, receiver, direction), done in flows.items()
         for flow in done
     ]
+
+
+def bench_dedup(asked: argparse.Namespace, found: Reference) -> list[dict[str, object]]:
+    """Hashes asked for first, or not; gives every measurement."""
+    original = OriginalSide(found.baseline or found.node)
+    done = dedup.measure(original, int(asked.large * 1e6), asked.rounds, sys.stderr.write)
+    sys.stdout.write("\n" + "\n".join(dedup.show(done)) + "\n")
+    return [asdict(one) for one in done]
 
 
 def bench_sharing(asked: argparse.Namespace) -> list[dict[str, object]]:
@@ -174,6 +194,18 @@ def bench_sharing(asked: argparse.Namespace) -> list[dict[str, object]]:
     done = sharing.measure(max(1, asked.rounds // 3))  # they hardly differ, and take two minutes
     sys.stdout.write("\n" + "\n".join(sharing.show(done)) + "\n")
     return [asdict(one) for one in done]
+
+
+def bench_writing(asked: argparse.Namespace, found: Reference) -> list[dict[str, object]]:
+    """Imports by both; gives every measurement."""
+    node = found.baseline or found.node
+    chosen, done = writing.measure(node, int(asked.writing * 1e6), asked.flat, asked.rounds)
+    sys.stdout.write("\n".join(writing.show(chosen, done)) + "\n")
+    return [
+        {"source": source, "side": side, **asdict(one)}
+        for (source, side), runs in done.items()
+        for one in runs
+    ]
 
 
 if __name__ == "__main__":

@@ -125,7 +125,11 @@ def spans(content: Feed, stat: Stat, start: int, stop: int) -> list[Span]:
         try:
             size = content.block_size(block)
         except BlockMissing:
+            if not found:
+                raise  # empty blocks were all that is known: nobody could go on from there
             break
+    if not found:
+        raise ArchiveFormatError(f"the file has more than {MAX_SPANS:,} empty blocks in a row")
     return found
 
 
