@@ -117,6 +117,7 @@ class Daemon:
             secrets=Secrets(folder.keys),
             roots=ImportRoots(config.import_roots(settings), data_folder=folder.path),
             history=folder.history,
+            owner_keys=config.owner_keys(settings),
             network_views=networking.views,
         )
         library = Library(services, peer_id=peer_id)

@@ -1,9 +1,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.helpers.feeds import FILE_MODE, ArchiveWriter, feed_of, index_feed, sparse_copy
+from tests.helpers.own_archives import new_archive, put
 
 from datd.archive.entries import Stat, encode_entry
 from datd.archive.plain_files import PlainFiles
+from datd.archive.writer import ArchiveWriter as HonestWriter
 
 
 def naive(entries, byte):
@@ -73,3 +75,50 @@ def test_nothing_is_mapped_before_the_metadata_is_open():
 def test_blocks_that_are_no_entries_are_passed():
     entry = encode_entry(2, "/a", Stat(FILE_MODE, size=4, blocks=1), [[2], [2]])
     assert PlainFiles(feed_of([b"x", b"\xff", entry, b"\x0a"])).locate(1) == ("a", 1, 3)
+
+
+def versions(*files: tuple[str, bytes | None]) -> PlainFiles:
+    """Files put (or deleted) one after the other."""
+    archive = new_archive()
+    writer = HonestWriter(archive)
+    for name, body in files:
+        if body is None:
+            writer.remove(name)
+        else:
+            put(writer, name, body)
+    writer.commit()
+    return PlainFiles(archive.metadata)
+
+
+def test_only_the_newest_version_of_a_name_has_a_place_in_the_folder():
+    plain = versions(("/a", b"old"), ("/b", b"kept"), ("/a", b"newer"), ("/c", b"x"), ("/c", None))
+    assert plain.place(0) == ("", 0, 3)
+    assert plain.place(5) == ("b", 2, 2)
+    assert plain.place(8) == ("a", 1, 4)
+    assert plain.place(12) == ("", 0, 1)
+    assert plain.place(13) is None
+
+
+def test_a_newer_entry_takes_the_place_at_once():
+    archive = new_archive()
+    writer = HonestWriter(archive)
+    put(writer, "/a", b"old")
+    writer.commit()
+    plain = PlainFiles(archive.metadata)
+    assert plain.place(1) == ("a", 1, 2)
+    put(writer, "/a", b"new")
+    assert plain.place(4) is None
+    writer.commit()
+    assert (plain.place(1), plain.place(4)) == (("", 1, 2), ("a", 1, 2))
+
+
+def test_a_file_that_is_imported_has_its_place_before_its_entry():
+    plain = versions(("/a", b"old"))
+    plain.begin("b", 3)
+    plain.begin("c", 10)
+    assert plain.place(2) == ("a", 2, 1)
+    assert plain.place(5) == ("b", 2, 5)
+    name, at, left = plain.place(11) or ("", 0, 0)
+    assert (name, at, left > 2**50) == ("c", 1, True)
+    plain.begin("d", 10)  # the one before was given up
+    assert (plain.place(11) or ("",))[0] == "d"

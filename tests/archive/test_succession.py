@@ -105,3 +105,64 @@ def test_t27_one_page_is_short_whatever_the_versions_hold():
     going = archive.succession(0, archive.version)
     assert len(going.page(10)) <= 10
     assert not going.finished
+
+
+@pytest.mark.parametrize("name", ["nested", "random-any-1", "random-fs-2", "file-becomes-folder"])
+def test_it_goes_on_behind_any_place_where_another_one_stopped(name):
+    archive = Archive(index_feed(name))
+    old, new = archive.version // 3, archive.version
+    whole = told(archive, old, new)
+    found: list[Passage] = []
+    after = None
+    for _ in range(1000):
+        going = archive.succession(old, new, after=after)
+        found += going.page(1)
+        if going.finished:
+            break
+        after = going.cursor
+    assert found == whole
+
+
+def test_a_cursor_of_nowhere_leads_nowhere():
+    archive = Archive(index_feed("nested"))
+    going = archive.succession(0, archive.version, after=["no", "such", "place"])
+    assert going.finished
+    assert going.page(10) == []
+
+
+@pytest.mark.parametrize("name", ["nested", "random-any-1", "random-any-4", "delete-deep"])
+def test_below_a_path_it_tells_what_the_whole_tells_of_it(name):
+    archive = Archive(index_feed(name))
+    old, new = archive.version // 2, archive.version
+    whole = stats(told(archive, old, new))
+    folders = {path.rpartition("/")[0] for path in whole}
+    for place in [*whole, *filter(None, folders), "/no/such"]:
+        going, found = archive.succession(old, new, place), []
+        while not going.finished:
+            found += going.page(3)
+        below = {p: c for p, c in whole.items() if p == place or p.startswith(f"{place}/")}
+        assert stats(found) == below
+
+
+def test_t27_a_page_ends_where_much_was_read():
+    """Wide folders are compared as a whole: a page is bounded by what that reads."""
+    writer = ArchiveWriter()
+    rows: list[int] = []
+    for folder in range(20):
+        first = writer.next
+        for file in range(200):
+            seq = writer.next
+            inner = [*range(first, seq + 1)]
+            writer.entry(f"/{folder}/{file}", [[*rows, seq], inner, [seq]])
+        rows.append(writer.next - 1)
+    archive = writer.archive()
+    going = archive.succession(0, archive.version)
+    pages = 0
+    found: list[Passage] = []
+    while not going.finished:
+        before = archive._tree.reads
+        found += going.page(1000)
+        assert archive._tree.reads - before <= 1300
+        pages += 1
+    assert pages > 3
+    assert len(found) == 4000

@@ -305,7 +305,7 @@ def test_an_archive_without_its_secret_is_only_read():
 
 
 @pytest.mark.parametrize("feed", ["content", "metadata"])
-@pytest.mark.parametrize("file", ["data", "tree", "signatures"])
+@pytest.mark.parametrize("file", ["data", "tree"])
 def test_c7_d12_on_a_full_disk_everything_waits_and_goes_down_later(feed, file):
     feeds = memory_files()
     disk = FullDisk(name=file)

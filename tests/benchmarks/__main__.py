@@ -1,4 +1,4 @@
-"""Measures datd beside the original programs, in five parts.
+"""Measures datd beside the original programs, in six parts.
 
 archives fetches the same archive between all pairs of original and datd, over TCP on loopback. Each
 process has its archive on disk in the same layout. `x original` is the rate beside original ->
@@ -13,6 +13,8 @@ sharing tells what a TCP transfer keeps of a narrow wire beside one of ours over
 them was first (needs root).
 
 writing imports folders into new archives: a large file, and many small ones.
+
+million asks a daemon for files, folders and histories of an archive of a million entries.
 
 Rounds are interleaved, so that a busy moment of the machine hits all pairs alike; tables show
 medians.
@@ -30,14 +32,14 @@ from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks import dedup, sharing, utp, writing
+from tests.benchmarks import dedup, million, sharing, utp, writing
 from tests.benchmarks.datd_side import DatdSide
 from tests.benchmarks.original_side import OriginalSide
 from tests.benchmarks.report import Load, Measurement, machine, row, table
 from tests.benchmarks.side import Side, peak_memory, processor_seconds
 from tests.lab.install import Reference
 
-PARTS = ("archives", "utp", "sharing", "dedup", "writing")
+PARTS = ("archives", "utp", "sharing", "dedup", "writing", "million")
 
 Runs = dict[tuple[str, str], list[Measurement]]
 
@@ -58,6 +60,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--large", type=float, default=200, help="MB in blocks of 64 KiB (200)")
     parser.add_argument("--small", type=float, default=4, help="MB in blocks of 100 B (4)")
     parser.add_argument("--side", choices=["original", "datd"], help="archives: both sides this")
+    parser.add_argument("--wide", type=int, default=100, help="million: cube root of it (100)")
     parser.add_argument("--utp", type=float, default=20, help="MB over uTP (20)")
     parser.add_argument("--writing", type=float, default=500, help="MB in one file imported (500)")
     flat = "files imported in one folder, once (10000): the original takes minutes"
@@ -137,6 +140,8 @@ def main() -> int:
         kept += bench_dedup(asked, found)
     if "writing" in parts:
         kept += bench_writing(asked, found)
+    if "million" in parts:
+        kept += bench_million(asked)
     if asked.json:
         asked.json.write_text(json.dumps(kept, indent=1) + "\n")
     return 0
@@ -183,6 +188,13 @@ def bench_dedup(asked: argparse.Namespace, found: Reference) -> list[dict[str, o
     original = OriginalSide(found.baseline or found.node)
     done = dedup.measure(original, int(asked.large * 1e6), asked.rounds, sys.stderr.write)
     sys.stdout.write("\n" + "\n".join(dedup.show(done)) + "\n")
+    return [asdict(one) for one in done]
+
+
+def bench_million(asked: argparse.Namespace) -> list[dict[str, object]]:
+    """A large archive; gives every figure."""
+    done = million.measure(asked.wide, sys.stderr.write)
+    sys.stdout.write("\n" + "\n".join(million.show(done, asked.wide)) + "\n")
     return [asdict(one) for one in done]
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from datd.errors import StorageError
 from datd.storage.base import FeedStorage
+from datd.storage.layout import ArchiveFiles
 from datd.storage.memory import MemoryFile
 from tests.helpers.feed_vectors import FILES
 
@@ -24,14 +26,22 @@ class Operation:
 
 @dataclass
 class Recording:
-    """What was done since it began, and how the files were before."""
+    """What was done since it began, and how the files were before.
+
+    While a file is in `full`, it does not grow: half of a write goes down, then the disk refuses.
+    """
 
     before: dict[str, bytes] = field(default_factory=dict)
     operations: list[Operation] = field(default_factory=list)
+    full: set[str] = field(default_factory=set)
 
-    def storage(self) -> FeedStorage:
-        """Files that start as `before` and are recorded."""
-        return FeedStorage(**{name: RecordedFile(self, name) for name in FILES})
+    def storage(self, prefix: str = "") -> FeedStorage:
+        """Files of one feed that start as `before` and are recorded; a prefix tells feeds apart."""
+        return FeedStorage(**{name: RecordedFile(self, prefix + name) for name in FILES})
+
+    def archive(self) -> ArchiveFiles:
+        """The same for both feeds of an archive."""
+        return ArchiveFiles(self.storage("metadata."), self.storage("content."))
 
     def crashes(self) -> Iterator[tuple[int, dict[str, bytes]]]:
         """Disks after a crash behind any number of operations, with that number.
@@ -60,7 +70,8 @@ class Recording:
         return not one.is_flush and not flushed
 
     def disk(self, done: list[Operation], lost: set[int], cut: int | None) -> dict[str, bytes]:
-        files = {name: MemoryFile(self.before.get(name, b"")) for name in FILES}
+        names = {*self.before, *(one.file for one in self.operations)}
+        files = {name: MemoryFile(self.before.get(name, b"")) for name in names}
         for at, one in enumerate(done):
             if at in lost:
                 continue
@@ -80,11 +91,16 @@ class RecordedFile(MemoryFile):
         self._recording = recording
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        refused = self.name in self._recording.full and offset + len(data) > self.size()
+        if refused:
+            data = data[: len(data) // 2]
         if data:
             self._recording.operations.append(Operation(self.name, offset, bytes(data)))
             if self.size() < offset:
                 super().truncate(offset)  # a hole is no operation of its own
         super().write(offset, data)
+        if refused:
+            raise StorageError("disk full")
 
     def write_many(self, writes: Iterable[tuple[int, bytes | bytearray | memoryview]]) -> None:
         for offset, data in writes:
@@ -94,11 +110,14 @@ class RecordedFile(MemoryFile):
         self._recording.operations.append(Operation(self.name, size=size))
         super().truncate(size)
 
+    def punch(self, offset: int, length: int) -> None:
+        self.write(offset, bytes(max(0, min(length, self.size() - offset))))
+
     def sync(self) -> None:
         self._recording.operations.append(Operation(self.name))
 
 
 def unique(states: Iterable[tuple[int, dict[str, bytes]]]) -> list[tuple[int, dict[str, bytes]]]:
     """Each different disk once, with the most operations that can lead to it."""
-    seen = {tuple(disk[name] for name in FILES): done for done, disk in states}
-    return [(done, dict(zip(FILES, disk, strict=True))) for disk, done in seen.items()]
+    seen = {tuple(sorted(disk.items())): done for done, disk in states}
+    return [(done, dict(disk)) for disk, done in seen.items()]

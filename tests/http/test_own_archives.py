@@ -134,6 +134,34 @@ async def test_a_folder_is_published_and_brought_up_to_date(api, tmp_path):
     assert twice.kind == "bad_request"
 
 
+async def test_a_folder_is_imported_by_the_rules_it_was_published_with(api, tmp_path):
+    beside = tmp_path.parent / f"{tmp_path.name}-beside"
+    site = beside / "site"
+    site.mkdir(parents=True)
+    (site / "a").write_text("a")
+    (site / ".hidden").write_text("h")
+    (beside / "shared").write_text("s")
+    (site / "link").symlink_to("../shared")
+    (site / "etc").symlink_to("/etc/hostname")
+    rules = {"follow_links": "all", "ignore_hidden": False, "delete": False}
+    archive = (await api.post(ARCHIVES, {"folder": str(site), **rules})).json
+    assert archive["import_rules"] == rules
+    done = await ended(api, archive["job"])
+    assert [skipped["path"] for skipped in done["skipped"]] == ["/etc"]
+    assert await names(api, archive["key"]) == ["/.hidden", "/a", "/link"]
+    (site / "a").unlink()
+    scan = await api.post(f"{ARCHIVES}/{archive['key']}/rescan", {})
+    await ended(api, scan.json["id"])
+    assert "/a" in await names(api, archive["key"])
+    changed = await patch(api, archive["key"], delete=True, ignore_hidden=True)
+    assert changed.json["import_rules"] == {"follow_links": "all", "ignore_hidden": True,
+                                            "delete": True}  # fmt: skip
+    scan = await api.post(f"{ARCHIVES}/{archive['key']}/rescan", {})
+    await ended(api, scan.json["id"])
+    # What is ignored is not ours to judge, as in `dat`: it stays.
+    assert await names(api, archive["key"]) == ["/.hidden", "/link"]
+
+
 @pytest.mark.parametrize("folder", ["/etc", "/", "{outside}/link", "{root}/../.."])
 async def test_decision_21_only_folders_below_the_import_roots_are_published(tmp_path, folder):
     root, outside = tmp_path / "root", tmp_path / "outside"

@@ -4,6 +4,7 @@ import pytest
 
 from datctl.models import ArchiveChanges, NewArchive
 from datctl.models_writing import Described, NewEmpty, NewFolder
+from datd.catalogue import ImportRules
 from datd.http.problems import Problem
 from datd.http.settings import SettingsReader
 from datd.keys import Key
@@ -38,6 +39,28 @@ async def test_only_what_is_named_is_changed(api, reader):
     assert await changes(api, reader, mode="sparse", include=["*.csv"], prune=True) == {
         "mode": "sparse", "include": ["*.csv"]
     }  # fmt: skip
+
+
+async def test_only_a_sparse_archive_is_pruned_by_itself(api, reader):
+    archive, _ = await api.library.add(Key(bytes(32)), mode="sparse", include=["/a/**"])
+    asked = ArchiveChanges(prune=True)
+    assert reader.changes(archive, asked, 5).fields == {"include": ["/a/**"]}
+    archive.record.mode = "archive"
+    with pytest.raises(Problem, match="sparse"):
+        reader.changes(archive, asked, 5)
+
+
+async def test_rules_of_imports_are_changed_one_by_one(api, reader, tmp_path):
+    ours = await api.library.create(source=tmp_path)
+    for fields, rules in (
+        ({"delete": False}, ImportRules(delete=False)),
+        ({"follow_links": "none", "ignore_hidden": False}, ImportRules("none", False)),
+    ):
+        assert reader.changes(ours, ArchiveChanges(**fields), 0).fields == {"import_rules": rules}
+    with pytest.raises(Problem, match="not null"):
+        reader.changes(ours, ArchiveChanges(delete=None), 0)
+    with pytest.raises(Problem, match="folder"):
+        await changes(api, reader, delete=False)
 
 
 async def test_version_tags_are_merged(api, reader):

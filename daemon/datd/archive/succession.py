@@ -123,8 +123,7 @@ class Succession:
         old, new = self._live(place.names, place.old), self._live(place.names, place.new)
         below = self._below(place) if len(place.names) < MAX_DEPTH else []
         self._place, self._last = None, place.names
-        if below:
-            self._levels.append(iter(below))
+        self._go_into(below)
         same = old is new or (old is not None and new is not None and old.seq == new.seq)
         return None if same else Passage("/" + "/".join(place.names), old, new)
 
@@ -144,15 +143,20 @@ class Succession:
             below = self._below(place) if len(place.names) < MAX_DEPTH else []
             depth = len(place.names)
             if after == place.names:
-                self._levels.append(iter(below))
+                self._go_into(below)
                 return
             names = [one.names for one in below]
             if after[: depth + 1] not in names:
                 self._levels.clear()
                 return  # no cursor of this one
             at = names.index(after[: depth + 1])
-            self._levels.append(iter(below[at + 1 :]))
+            self._go_into(below[at + 1 :])
             place = below[at]
+
+    def _go_into(self, places: list[_Place]) -> None:
+        # Never into nothing: leaving it would be a step, and no cursor would tell that it was made.
+        if places:
+            self._levels.append(iter(places))
 
     def _live(self, names: _Path, newest: int | None) -> Entry | None:
         return self._tree.get(newest, names) if newest is not None and names else None

@@ -5,7 +5,7 @@ An archive gets into it when somebody asks for a history that would take long wi
 here is a hint: whoever asks reads the entries named and looks at their names.
 
 A row says that the entries `first` to `last` changed something at or below a path. Folders get
-stretches of neighbours, so they cost little; an entry costs some 25 bytes on disk. A path is kept
+stretches of neighbours, so they cost little; an entry costs some 40 bytes on disk. A path is kept
 as two hashes, its folder's and its own: those of one folder lie side by side, as their entries do
 in the feed, and adding a million takes seconds.
 """

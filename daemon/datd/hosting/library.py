@@ -6,13 +6,15 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
 from datd import __version__, crypto
-from datd.catalogue import Record, Summary
-from datd.errors import DatdError, SecretRefused, StorageError, UnknownArchive
+from datd.catalogue import Forking, ImportRules, Record, Summary
+from datd.errors import ArchiveExists, DatdError, SecretRefused, StorageError, UnknownArchive
 from datd.hosting import noting
+from datd.hosting.adoption import Adoption, require_possible
 from datd.hosting.archive import HostedArchive
 from datd.hosting.buffers import Share, Unfinished, Unsent
 from datd.hosting.changes import Changes
@@ -23,7 +25,8 @@ from datd.hosting.peer import PeerConnection
 from datd.hosting.publishing import Publisher
 from datd.hosting.register import Register
 from datd.hosting.services import Services
-from datd.hosting.settings import Settings, require_same
+from datd.hosting.settings import AS_DAT_DOES, Settings, record_of, require_same
+from datd.hosting.stats import Savings
 from datd.hosting.versions import Versions
 from datd.hosting.views import DaemonView, PeerView
 from datd.hosting.workshop import Workshop
@@ -47,6 +50,7 @@ class Library:
     Attributes:
         publisher: Writes those that are ours.
         workshop: Does long work on them.
+        adoption: Takes over what lies in folders of this host.
         versions: Answers what changed in them, and when.
     """
 
@@ -55,7 +59,10 @@ class Library:
         self._peer_id = peer_id
         self._register = Register()
         self.publisher = Publisher(services)
-        self.workshop = Workshop(services, self.publisher, self.create)
+        self.workshop = Workshop(services, self.publisher, self.create, self.find)
+        self.adoption = Adoption(
+            services, self.workshop, self.take_in, self.take_secret, self._register.of_key
+        )
         self.versions = Versions(HistoryIndex(services.history), services.spawn)
         self._looking: set[asyncio.Task[None]] = set()
         self._started_at = services.wall_clock()
@@ -160,6 +167,7 @@ class Library:
         Raises:
             ArchiveExists: It is hosted with other settings, or the name or domain is taken.
         """
+        services = self._services
         async with self._adding:
             known = self._register.of_key(key)
             if known is not None:
@@ -169,11 +177,11 @@ class Library:
                 for address in peers:
                     await known.add_peer(address)
                 return known, False
-            record = self._record(key, peers, settings)
+            self._require_free(settings)
+            record = record_of(key, services.wall_clock(), peers, settings)
             record.pinned, record.shortname = version, shortname
             # A removal leaves the secret key of an archive of ours, unless told otherwise.
-            secrets = self._services.secrets
-            secret = await asyncio.to_thread(secrets.read, key.discovery_key)
+            secret = await asyncio.to_thread(services.secrets.read, key.discovery_key)
             record.writable = secret is not None
             archive = HostedArchive(record, self._services)
             # Files that lie there already (kept by a removal) are looked over before they are used.
@@ -186,6 +194,8 @@ class Library:
         chunking: str = "fixed",
         source: Path | None = None,
         watch: bool = False,
+        import_rules: ImportRules = AS_DAT_DOES,
+        forking: Forking | None = None,
         peers: Sequence[Address] = (),
         **settings: Unpack[Settings],
     ) -> HostedArchive:
@@ -195,6 +205,8 @@ class Library:
             chunking: How its files are cut: "fixed" or "content".
             source: The folder of this host that it is published from, checked.
             watch: Whether changes there are published as they happen.
+            import_rules: How that folder is imported.
+            forking: What is to be copied into it.
             peers: Who is to be told of it at once.
             settings: See `Settings`.
 
@@ -204,31 +216,49 @@ class Library:
         """
         services = self._services
         async with self._adding:
-            self._register.require_free(settings.get("name"), settings.get("domain"))
+            self._require_free(settings)
             key = await asyncio.to_thread(found, services.folder, services.secrets, services.pool)
-            record = self._record(key, peers, settings)
-            record.writable, record.chunking, record.watch = True, chunking, watch
+            record = record_of(key, services.wall_clock(), peers, settings)
+            record.writable, record.chunking, record.forking = True, chunking, forking
             record.source = None if source is None else str(source)
+            record.watch, record.import_rules = watch, import_rules
             record.updated_at = record.added_at
             # Its header is all there is.
             record.summary = Summary(blocks_have=1, blocks_total=1, complete=True)
             return await self._host(HostedArchive(record, services))
 
-    def _record(self, key: Key, peers: Sequence[Address], settings: Settings) -> Record:
+    async def take_in(
+        self,
+        key: Key,
+        where: Changes,
+        *,
+        peers: Sequence[Address] = (),
+        **settings: Unpack[Settings],
+    ) -> HostedArchive:
+        """Host an archive that lies in a folder of this host.
+
+        Args:
+            key: Its key.
+            where: Fields of its record: where it lies and how, and whether it is ours.
+            peers: Sources to try at once.
+            settings: See `Settings`.
+
+        Raises:
+            ArchiveExists: It is hosted, or the name or domain is taken.
+        """
+        async with self._adding:
+            if self._register.of_key(key) is not None:
+                raise ArchiveExists(
+                    "the archive in this folder is hosted already: let the folder fill it "
+                    "(`adopt` of that archive), or remove that one first"
+                )
+            self._require_free(settings)
+            record = record_of(key, self._services.wall_clock(), peers, settings)
+            where.exchange(record)
+            return await self._host(HostedArchive(record, self._services))
+
+    def _require_free(self, settings: Settings) -> None:
         self._register.require_free(settings.get("name"), settings.get("domain"))
-        networks = settings.get("networks")
-        return Record(
-            key,
-            added_at=self._services.wall_clock(),
-            name=settings.get("name"),
-            tags=list(dict.fromkeys(settings.get("tags", ()))),
-            mode=settings.get("mode", "archive"),
-            include=settings.get("include"),
-            paused=settings.get("paused", False),
-            networks=None if networks is None else sorted(set(networks)),
-            domain=settings.get("domain"),
-            peers=list(dict.fromkeys(peers)),
-        )
 
     async def _host(self, archive: HostedArchive) -> HostedArchive:
         await self._services.catalogue.add(archive.record)
@@ -259,12 +289,13 @@ class Library:
             self._register.require_free(fields.get("name"), fields.get("domain"), besides=archive)
             if archive.removed:
                 raise UnknownArchive("this archive is not hosted any more")
+            require_possible(archive.record, changes)
             self._register.uncall(archive)
             try:
                 await archive.change(changes, prune=prune)
             finally:
                 self._register.call(archive)
-        if "watch" in fields:
+        if fields.keys() & {"watch", "import_rules"}:
             self.workshop.watch(archive)
 
     async def take_secret(self, archive: HostedArchive, secret: bytes) -> None:
@@ -319,6 +350,8 @@ class Library:
         self, archive: HostedArchive, *, keep_data: bool = False, delete_key: bool = False
     ) -> None:
         """Stop hosting an archive, and delete its files unless they are to be kept.
+
+        A folder that was taken over is its owner's: it stays as it is in any case.
 
         Args:
             archive: Which.
@@ -392,6 +425,7 @@ class Library:
             bytes_have=sum(summary.bytes_have for summary in summaries),
             networks=services.networks,
             network_views=services.network_views(),
+            saved=Savings() if services.shelf is None else replace(services.shelf.savings),
         )
 
     def peers(self) -> list[PeerView]:

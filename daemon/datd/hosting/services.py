@@ -34,6 +34,7 @@ class Services:
         port: TCP and UDP port for peers, once it is known.
         roots: Folders of this host that may be published.
         secrets: Secret keys of our own archives.
+        owner_keys: Where the `dat` command keeps secret keys; None: they are not used.
         history: File of the index of changes by path; made once it is needed.
         shelf: Where blocks that are known by hash are looked for; None: everything is fetched.
         network_views: How discovery networks, transports and port mapping fare, to be shown.
@@ -54,6 +55,7 @@ class Services:
     secrets: Secrets
     roots: ImportRoots
     history: Path
+    owner_keys: Path | None = None
     shelf: Shelf | None = None
     port: int = 0
     network_views: Callable[[], list[NetworkView]] = list

@@ -21,6 +21,7 @@ from datd.hosting.changes import Changes
 from datd.hosting.claims import Claims, joined, without
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.patterns import Part, parse
+from datd.hosting.place import is_their_folder
 from datd.hosting.replaced import Replaced
 from datd.hosting.tally import CHOOSY_SLICE, Count, Extent, Tally
 from datd.replication.block_map import BlockMap
@@ -34,6 +35,11 @@ SETTINGS: Final = frozenset({"mode", "include", "pinned"})
 GONE: Final = (
     "these bytes belong to an older version of the file, and this archive keeps the newest version "
     "only: read that one, or host the archive in mode `archive`"
+)
+
+CHANGED: Final = (
+    "the folder that this archive is published from does not hold these bytes: its files were "
+    "changed or removed since; import it again"
 )
 
 # In place of the version up to which old blocks were dropped: all that is not wanted is to go.
@@ -59,6 +65,8 @@ class Wants:
     Belongs to the loop; counts are made in the lane.
 
     Attributes:
+        published: Whether content are the files of a folder that it is published from: then that
+            folder says what there is, and no content is fetched.
         tally: The last count of the files.
         claimed: Content blocks that a mode other than `archive` wants; None before the first count.
         older: Those of them that only older versions need: a peer may not have them any more. None
@@ -75,6 +83,7 @@ class Wants:
         """
         self.mode = record.mode
         self.pinned = record.pinned
+        self.published = is_their_folder(record)
         self.tally: Tally | None = None
         self.claimed: BlockMap | None = None
         self.older: BlockMap | None = None
@@ -122,6 +131,8 @@ class Wants:
                     picker.want_all()
                 else:
                     picker.want([(0, self.pinned + 1)])
+            elif self.published:
+                picker.want(())
             elif self.picks:
                 picker.want(self.claimed if self.claimed is not None else ())
             elif self.on_demand:
@@ -226,10 +237,14 @@ class Wants:
         """See what is here before anything comes, or is written.
 
         If all that was wanted is here and, in mode `latest`, nothing else, then what is here is
-        what the files of that version claim, and a newer one can be counted by what changed.
+        what the files of that version claim, and a newer one can be counted by what changed. In
+        mode `archive` more than that may be here, but nothing that would have to come.
         """
         summary, content = self._summary, opened.content
-        if self.settled and summary.disjoint and not self._spans and content is not None:
+        if content is None or self._spans or not summary.disjoint:
+            return
+        whole = content.feed.present_blocks >= content.feed.length > 0
+        if self.settled or (self.mode == "archive" and whole and summary.complete):
             have = joined(content.picker.have)
             counted = (summary.version, summary.files, summary.size)
             self._at_rest = Count(*counted, have, content.present_bytes)
@@ -239,7 +254,7 @@ class Wants:
     ) -> Tally | None:
         """The count of the version that was complete when the archive was closed."""
         count, self._at_rest = self._at_rest, None
-        if count is None or not self.settled or not 0 < count.version < version:
+        if count is None or not 0 < count.version < version:
             return None
         return Tally.resume(opened.archive, count, chosen)
 
@@ -321,6 +336,8 @@ class Wants:
         """
         if self.mode != "latest" or live is not opened.content:
             return
+        if self.published:
+            raise Gone(CHANGED)
         newest = self.newest(opened)
         if self.tally is None or self.claimed is None:
             old = self.settled and self._synced == newest
@@ -332,6 +349,9 @@ class Wants:
     def damaged(self) -> None:
         """Blocks were lost: what was complete has to be counted again."""
         self.settled = False
+        self._at_rest = None
+        if self.mode == "archive":
+            self.tally = None  # it may have taken for wanted whatever was here
 
 
 class _Span:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from datd.hosting.library import Library
+from datd.http.adoption import AdoptionRoutes
 from datd.http.archives import ArchiveRoutes
 from datd.http.files import FileRoutes
 from datd.http.guard import Guard
@@ -54,7 +55,8 @@ def _routes(
     own = OwnRoutes(library)
     archives = ArchiveRoutes(library, own, names)
     jobs = JobRoutes(library)
-    writing = WritingRoutes(library, archives.find)
+    adoption = AdoptionRoutes(library, archives.find)
+    writing = WritingRoutes(library, adoption.find_writable)
     files = FileRoutes(library.versions, archives.find)
     versions = VersionRoutes(library.versions, archives.find)
     one = f"{PREFIX}/archives/{{key:[^/]+}}"
@@ -87,6 +89,7 @@ def _routes(
         web.post(f"{one}/fork", own.fork),
         web.post(f"{one}/rescan", own.rescan),
         web.post(f"{one}/verify", own.verify),
+        web.post(f"{one}/adopt", adoption.adopt),
         web.get(f"{one}/secret_key", own.secret_key),
         web.put(f"{one}/secret_key", own.take_secret_key),
         web.get(f"{PREFIX}/jobs", jobs.list),

@@ -11,6 +11,7 @@ from datctl.models_writing import (
     NewFolder,
     SecretKey,
 )
+from datd.catalogue import ImportRules
 from datd.hosting.archive import HostedArchive
 from datd.hosting.jobs import Job
 from datd.hosting.library import Library
@@ -42,12 +43,28 @@ class OwnRoutes:
         return archive
 
     async def publish(self, asked: NewFolder) -> HostedArchive:
-        """`POST /archives` with `folder`: made at once, filled by a job."""
+        """`POST /archives` with `folder`: made at once, filled by a job.
+
+        An archive that lies there already is taken over instead, unless told otherwise.
+        """
+        if asked.adopt == "auto":
+            adopted = await self._library.adoption.adopt(
+                asked.folder,
+                copied=asked.copied,
+                described=bool(_described(asked)),
+                watch=asked.watch,
+                chunking=asked.chunking,
+                peers=await self._reader.peers(asked.peers),
+                **self._reader.settings(asked),
+            )
+            if adopted is not None:
+                return adopted
         return await self._library.workshop.publish(
             asked.folder,
             _described(asked),
             chunking=asked.chunking,
             watch=asked.watch,
+            import_rules=ImportRules(asked.follow_links, asked.ignore_hidden, asked.delete),
             peers=await self._reader.peers(asked.peers),
             **self._reader.settings(asked),
         )
@@ -73,7 +90,7 @@ class OwnRoutes:
     async def rescan(self, request: web.Request) -> web.Response:
         """`POST /archives/{key}/rescan`."""
         archive = await self._verb(request)
-        return _accepted(await self._library.workshop.imports.start(archive))
+        return _accepted(await self._library.workshop.rescan(archive))
 
     async def verify(self, request: web.Request) -> web.Response:
         """`POST /archives/{key}/verify`."""
