@@ -166,7 +166,7 @@ class DnsDiscovery:
                 case Resolve(server, host):
                     self._look_up(server, host)
         for datagram, address in self._client.datagrams_to_send():
-            self._udp.send(datagram, address)
+            self._udp.send(datagram, address, awaited=True)
         self._progress.set()
         if self._timer is not None:
             self._timer.cancel()

@@ -3,6 +3,8 @@
 It knows nothing of what it carries beyond the first bytes, keeps nothing, and has one promise:
 sending never raises and never waits. Datagrams may get lost; all who use it live with that.
 
+When more arrives than there is time for, it hears whom it spoke to before strangers (`door`).
+
 Source: discovery.md section 9, transports.md section 4.
 """
 
@@ -16,6 +18,7 @@ from datd.types import Address
 from datd.udp import offload
 from datd.udp.counts import UdpCounts
 from datd.udp.demultiplex import Kind, kind_of
+from datd.udp.door import BUFFER, Door, set_buffer
 
 Receive = Callable[[Sequence[bytes], Address], None]
 """Takes datagrams of one sender, in the order in which they came."""
@@ -23,8 +26,6 @@ Receive = Callable[[Sequence[bytes], Address], None]
 # Datagrams taken in one go before other work gets its turn; a merged buffer is taken whole.
 _BATCH = 64
 _MAX_DATAGRAM = 65536
-# A burst must fit until we come round. Linux caps it at net.core.rmem_max, often 208 KiB.
-_BUFFER = 4 * 1024 * 1024
 # Pairs of numbers tried when the IPv6 twin of a free IPv4 number is taken.
 _PAIR_ATTEMPTS = 8
 # Addresses whose way is remembered. Strangers choose them, so it ends somewhere; forgetting costs
@@ -77,6 +78,7 @@ class UdpSocket:
         self._waiting: list[Callable[[], None]] = []
         self._failures = 0
         self._resting: list[asyncio.TimerHandle] = []
+        self._door = Door(self._sockets)
 
     @property
     def ipv6(self) -> bool:
@@ -127,12 +129,21 @@ class UdpSocket:
         what = f"UDP port {port}" if exact else "every UDP port that was tried"
         raise OSError(errno.EADDRINUSE, f"{what} of {host} is taken")
 
-    def send(self, datagram: bytes, address: Address) -> None:
-        """Send one datagram; what the system refuses is lost like any other."""
+    def send(self, datagram: bytes, address: Address, *, awaited: bool = False) -> None:
+        """Send one datagram; what the system refuses is lost like any other.
+
+        Args:
+            datagram: What.
+            address: Where to.
+            awaited: An answer is waited for: it goes before what strangers say. Not for what is
+                sent because a stranger wants it; he would become known by that.
+        """
         way = self._ways.get(address) or self._find_way(address)
         if way is None:
             self.counts.refused += 1
             return
+        if awaited:
+            self._door.spoke_to(address.host)
         try:
             way.sock.sendto(datagram, way.name)
         except OSError:
@@ -144,7 +155,7 @@ class UdpSocket:
         """Send datagrams to one address, in few calls of the system if it can.
 
         For that all must be as long as the first, but the last, which may be shorter. Others are
-        sent too, one by one, which costs more.
+        sent too, one by one, which costs more. Answers are waited for, see `send`.
 
         Returns:
             How many were sent, or lost as in `send`; fewer than given when the system's buffer is
@@ -156,6 +167,7 @@ class UdpSocket:
         if way is None:
             self.counts.refused += len(datagrams)
             return len(datagrams)
+        self._door.spoke_to(address.host)
         if way.runs and len(datagrams) > 1:
             sizes = list(map(len, datagrams))
             if offload.is_run(sizes):
@@ -181,6 +193,7 @@ class UdpSocket:
         """End; nothing arrives any more, and nobody is called."""
         for rest in self._resting:
             rest.cancel()
+        self._door.close()
         with contextlib.suppress(RuntimeError):  # no loop runs any more: it watches nothing either
             loop = asyncio.get_running_loop()
             for sock in self._sockets.values():
@@ -209,8 +222,7 @@ class UdpSocket:
                 if family == socket.AF_INET6:
                     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-                    with contextlib.suppress(OSError):  # some systems refuse instead of capping
-                        sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
+                    set_buffer(sock, option, BUFFER)
                 sock.bind((host, port))
             except OSError as error:
                 sock.close()
@@ -305,11 +317,12 @@ class UdpSocket:
         heard: set[Kind] = set()
         batch: list[bytes] = []
         sender: _Name | None = None
-        taken = 0
+        taken, all_of_it = 0, False
         while taken < _BATCH:
             try:
                 datagrams, name = self._take(sock)
             except _FULL:
+                all_of_it = True
                 break
             except OSError:
                 # An ICMP error of something sent earlier, or closed by a reader.
@@ -329,6 +342,7 @@ class UdpSocket:
         for kind in heard:
             if kind in self._flushes:
                 _guarded(kind, self._flushes[kind])
+        self._door.took(taken, all_of_it=all_of_it)
 
     def _take(self, sock: socket.socket) -> tuple[list[bytes], _Name]:
         """What one call gives: a datagram, or many that the kernel had merged."""

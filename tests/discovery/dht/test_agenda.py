@@ -147,3 +147,25 @@ def test_entries_are_asked_in_their_own_family():
     four, six = ([ask.address for ask in asked[family] if ask] for family in (4, 6))
     assert four == [Address("10.0.0.1", 1)]
     assert six == [Address("::1", 1), Address("::2", 2)]
+
+
+def test_while_few_nodes_are_known_those_that_the_user_named_are_asked_in_every_search():
+    entry = Address("10.9.9.9", 6881)
+    for nodes, asked in ((1, True), (7, True), (8, False)):
+        agenda, _ = agenda_with(nodes)
+        agenda.join([entry, Address("10.0.0.1", 6881), Address("10.9.9.9", 0)], [])
+        (joining,) = agenda.under_way
+        agenda.end(joining, 0)
+        agenda.join([], [])  # nodes of earlier; the user named nobody else
+        agenda.end(next(iter(agenda.under_way)), 0)
+        agenda.search(NAME, None)
+        agenda.begin(1)
+        (search,) = [one for one in agenda.under_way if not one.background]
+        asks = []
+        while (ask := search.next()) is not None:
+            asks.append(ask)
+            search.failed(ask, late=False)
+        assert {ask.method for ask in asks} == {krpc.GET_PEERS}
+        addresses = [ask.address for ask in asks]
+        assert addresses.count(entry) == asked
+        assert addresses.count(Address("10.0.0.1", 6881)) == 1

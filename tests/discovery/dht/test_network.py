@@ -40,9 +40,9 @@ class Overheard(UdpSocket):
         super().__init__()
         self.said: list[bytes] = []
 
-    def send(self, datagram: bytes, address: Address) -> None:
+    def send(self, datagram: bytes, address: Address, *, awaited: bool = False) -> None:
         self.said.append(datagram)
-        super().send(datagram, address)
+        super().send(datagram, address, awaited=awaited)
 
 
 class Member:
@@ -226,7 +226,7 @@ class Wire(UdpSocket):
 
         self._takers.append(take)
 
-    def send(self, datagram: bytes, address: Address) -> None:
+    def send(self, datagram: bytes, address: Address, *, awaited: bool = False) -> None:
         loop = asyncio.get_running_loop()
         query = krpc.decode(datagram)
         assert isinstance(query, krpc.Query)
@@ -271,6 +271,32 @@ def test_when_the_known_nodes_go_bootstrap_nodes_are_asked_at_once_and_names_fol
         udp.living |= every
         await asyncio.sleep(130)
         assert network.statistics["announced"] == 8
+        await host.network.close()
+
+    in_virtual_time(story())
+
+
+def test_when_the_few_nodes_of_a_private_network_go_its_first_one_is_asked_at_once():
+    async def story() -> None:
+        udp, loop = Wire(), asyncio.get_running_loop()
+        entry = Address("10.0.0.1", 6881)
+        udp.living = few = {entry, Address("10.0.0.2", 6881), Address("10.0.0.3", 6881)}
+        network = await dht_on(udp, entry.host)
+        host = await started(network)
+        await asyncio.sleep(7200)
+        assert network.statistics["nodes"] == 3
+        network.join(KEY, True)
+        udp.living = set()
+        began, before = loop.time(), len(udp.asked)
+        for _ in range(3):
+            network.lookup(KEY)
+            await asyncio.sleep(5)
+        udp.living = few
+        await asyncio.sleep(30)
+        own = [when - began for when, address, _ in udp.asked[before:] if address == entry]
+        assert max(own) > 15
+        assert len(own) < 30
+        assert network.statistics["announced"] == 3
         await host.network.close()
 
     in_virtual_time(story())

@@ -52,6 +52,7 @@ class Agenda:
         self._choose = choose
         self._waiting: dict[bytes, None] = {}
         self._joining: set[Search] = set()
+        self._entries: list[Address] = []
         self._to_refresh: deque[tuple[int, bytes]] = deque()
         self._recent = RecentSearches()
         self._repeats = Repeats()
@@ -87,7 +88,8 @@ class Agenda:
 
     def join(self, entries: Iterable[Address], contacts: Iterable[Contact]) -> None:
         """Search the own neighbourhood, through nodes by address only and nodes with their ids."""
-        entries, contacts = list(entries), list(contacts)
+        entries, contacts = [one for one in entries if possible(one)], list(contacts)
+        self._entries = entries or self._entries
         for family, table in self._tables.items():
             lookup = Lookup(table.own_id, table.own_id)
             lookup.add(table.closest(table.own_id, WIDTH))
@@ -96,7 +98,7 @@ class Agenda:
                 lookup,
                 family,
                 krpc.FIND_NODE,
-                entries=[one for one in entries if possible(one) and family_of(one) == family],
+                entries=[one for one in entries if family_of(one) == family],
             )
             self.under_way[search] = set()
             self._joining.add(search)
@@ -181,5 +183,19 @@ class Agenda:
             lookup = Lookup(name, table.own_id, width)
             lookup.add(self._recent.contacts(family, name, now))
             lookup.add(nodes)
-            search = Search(lookup, family, krpc.GET_PEERS, announcement=announcement, known=known)
+            entries: list[Address] = []
+            if table.living < _FEW_NODES:
+                # A flood costs answers, and with them nodes; who lies never fails to answer. Whom
+                # the user named is asked all the same.
+                held = {contact.address for contact in nodes}
+                mine = (one for one in self._entries if family_of(one) == family)
+                entries = [one for one in mine if one not in held]
+            search = Search(
+                lookup,
+                family,
+                krpc.GET_PEERS,
+                announcement=announcement,
+                known=known,
+                entries=entries,
+            )
             self.under_way[search] = set()

@@ -116,6 +116,11 @@ class Error:
 Message = Query | Answer | Error
 
 
+def is_query(datagram: bytes) -> bool:
+    """Whether a datagram looks like a query; every query does, and few others."""
+    return b"1:y1:q" in datagram
+
+
 def decode(datagram: bytes) -> Message:
     """Read a message.
 

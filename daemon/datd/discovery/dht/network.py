@@ -16,8 +16,10 @@ from datd.discovery.dht import state as node_state
 from datd.discovery.dht.bootstrap import entry_of, resolve
 from datd.discovery.dht.contacts import ID_SIZE, IPV4, IPV6
 from datd.discovery.dht.ids import id_for
+from datd.discovery.dht.krpc import is_query
 from datd.discovery.dht.node import DhtNode, PeerFound
 from datd.discovery.dht.service import ServiceLimits
+from datd.discovery.dht.telling import Found, Telling
 from datd.discovery.public import PublicAddress
 from datd.types import Address
 from datd.udp.demultiplex import Kind
@@ -92,7 +94,8 @@ class DhtDiscovery:
         self._timer_at = float("inf")
         self._soon: asyncio.Handle | None = None
         self._retry: asyncio.TimerHandle | None = None
-        self._had_enough = False
+        self._living = 0
+        self._telling = Telling()
         self._saving: asyncio.TimerHandle | None = None
 
     @property
@@ -149,6 +152,7 @@ class DhtDiscovery:
         # Nothing can be withdrawn: nodes forget an announcement after a while.
         if self._names.pop(name, None) is not None and self._node is not None:
             self._node.forget(name)
+            self._telling.forget(name)
 
     def lookup(self, discovery_key: bytes) -> None:
         name = discovery_key[:NAME_SIZE]
@@ -188,13 +192,15 @@ class DhtDiscovery:
             return
         now = self._clock()
         for datagram, address in node.datagrams_to_send(now):
-            self._udp.send(datagram, address)
+            self._udp.send(datagram, address, awaited=is_query(datagram))
         for event in node.events_received():
             joined = self._names.get(event.name)
             if isinstance(event, PeerFound) and joined is not None:
-                self._on_peer(joined[0], event.peer, event.told_by)
+                self._telling.add(Found(joined[0], event.peer, event.told_by), now)
+        for found in self._telling.due(now):
+            self._on_peer(found.discovery_key, found.peer, found.told_by)
         if node is self._node:  # hearing of a peer may have ended everything
-            self._set_timer(node.next_timer(), now)
+            self._set_timer(min(node.next_timer(), self._telling.next_time()), now)
 
     def _set_timer(self, when: float, now: float) -> None:
         # One that goes off too early does no harm; most turns leave it as it is.
@@ -229,11 +235,14 @@ class DhtDiscovery:
             resolve(self._entries, self._found_entries)
 
     def _watch_nodes(self) -> None:
-        """Ask the bootstrap nodes at once when the others went; only timeouts make them go."""
+        """Ask the bootstrap nodes at once when the others went; only timeouts make them go.
+
+        A private network may never have enough: there it counts that none is left.
+        """
         if self._node is None or self._retry is None:
             return
-        before, self._had_enough = self._had_enough, self._node.living >= ENOUGH_NODES
-        if before and not self._had_enough:
+        before, self._living = self._living, self._node.living
+        if self._living < before and (self._living < ENOUGH_NODES <= before or not self._living):
             self._retry.cancel()
             self._find_nodes(FIRST_RETRY)
 

@@ -214,7 +214,7 @@ class DhtNode:
     def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
         """Take in what came; never raises for what strangers send."""
         self.statistics.received += 1
-        answers = b"1:y1:q" not in data
+        answers = not krpc.is_query(data)
         if answers and not self._queries.asked(source.host):
             self.statistics.nonsense += 1
             return

@@ -292,7 +292,7 @@ class UtpTransport:
             if end < total and len(datagrams[end]) < size:
                 end += 1
             if end - start == 1:
-                udp.send(datagrams[start], address)
+                udp.send(datagrams[start], address, awaited=True)
             else:
                 run = datagrams if end - start == total else datagrams[start:end]
                 sent = udp.send_run(run, address)
