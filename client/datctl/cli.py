@@ -15,7 +15,19 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from datctl import errors, output
-from datctl.commands import files, hosting, network
+from datctl.commands import (
+    adding,
+    copying,
+    files,
+    hosting,
+    jobs,
+    keys,
+    network,
+    publishing,
+    settings,
+    versions,
+    writing,
+)
 from datctl.commands.options import Daemon
 
 
@@ -32,7 +44,7 @@ class Exit(IntEnum):
     PIPE_CLOSED = 141  # 128 and SIGPIPE
 
 
-_HELP = """Host Dat archives: fetch them, keep them and serve them to others.
+_HELP = """Host Dat archives: fetch them, publish them, keep them and serve them to others.
 
 Talks to the daemon datd: over the Unix socket of this host, or where `--api` or `$DATD_API` says.
 
@@ -44,6 +56,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 4 no such arc
 - `datctl add dat://KEY --wait`
 - `datctl list`
 - `datctl get KEY ./copy`
+- `datctl share ./site --watch`
 """
 
 
@@ -63,17 +76,34 @@ app = App(
     version=_version,
     result_action="return_value",
 )
-app.command(hosting.add)
+app.command(adding.add)
 app.command(hosting.list_archives, name="list")
 app.command(hosting.show)
-app.command(hosting.networks)
-app.command(hosting.domain)
+app.command(settings.set_settings, name="set")
+app.command(settings.mode)
+app.command(settings.networks)
+app.command(settings.domain)
 app.command(hosting.pause)
 app.command(hosting.resume)
 app.command(hosting.remove)
 app.command(files.ls)
 app.command(files.cat)
-app.command(files.get)
+app.command(copying.get)
+app.command(copying.export)
+app.command(versions.log)
+app.command(versions.diff)
+app.command(versions.tag)
+app.command(publishing.share)
+app.command(publishing.create)
+app.command(publishing.fork)
+app.command(publishing.adopt)
+app.command(publishing.rescan)
+app.command(writing.put)
+app.command(writing.rm)
+app.command(writing.mkdir)
+app.command(keys.keys)
+app.command(jobs.jobs)
+app.command(jobs.verify)
 app.command(network.peers)
 app.command(network.stats)
 app.command(network.status)

@@ -1,5 +1,6 @@
 """Requests to one daemon and what comes back, errors included. The only importer of aiohttp."""
 
+import io
 import json
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
@@ -104,9 +105,10 @@ class Connection:
         if self._session is None:
             raise RuntimeError("use the client inside `async with Client() as dat:`")
         url = URL(f"{self._endpoint.base_url}{PREFIX}{path}", encoded=True)
-        sent, data = dict(headers or {}), content
+        sent = dict(headers or {})
+        data = io.BytesIO(content) if isinstance(content, bytes) else content
         if body is not None:
-            data = _json(body)
+            data = io.BytesIO(_json(body))
             sent["Content-Type"] = "application/json"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
         try:

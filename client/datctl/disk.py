@@ -76,9 +76,7 @@ class DestinationFolder:
         """
         with self._opened(parts[:-1]) as folder:
             found = self._existing(folder, parts[-1])
-            if found is None or mtime is None or found.st_size != size:
-                return False
-            if int(found.st_mtime) != int(mtime):
+            if found is None or found.st_size != size or not _is_of(found, mtime):
                 return False
             self._written.add((found.st_dev, found.st_ino))
             return True
@@ -97,7 +95,7 @@ class DestinationFolder:
         Args:
             parts: Where.
             executable: Whether it is a program.
-            mtime: Seconds since 1970; None for now.
+            mtime: Seconds since 1970; None: the time of writing.
             token: Hex digits that stand for these very bytes: what an interrupted run has written
                 of them is in the file already, which then begins at its end, and what this one
                 writes stays for the next.
@@ -140,7 +138,7 @@ class DestinationFolder:
             except OSError:
                 return True
             same = stat.S_ISREG(found.st_mode) and found.st_size == size
-            if not same or mtime is None or int(found.st_mtime) != int(mtime):
+            if not same or not _is_of(found, mtime):
                 return False
             with _disk_errors(self.path.joinpath(*parts)):
                 os.unlink(parts[-1], dir_fd=folder)
@@ -272,10 +270,16 @@ def _begin(folder: int, token: str | None) -> tuple[IO[bytes], str, bool]:
     return os.fdopen(os.open(name, _NEW_FILE, 0o600, dir_fd=folder), "wb"), name, False
 
 
+def _is_of(found: os.stat_result, mtime: float | None) -> bool:
+    """Whether a file has this time. Two versions of one second differ in milliseconds only."""
+    return mtime is not None and round(found.st_mtime_ns / 10**6) == round(mtime * 1000)
+
+
 def _finish(descriptor: int, executable: bool, mtime: float | None) -> None:
     os.fchmod(descriptor, 0o755 if executable else 0o644)
     if mtime is not None and 0 <= mtime < _LATEST:
-        os.utime(descriptor, (mtime, mtime))
+        nanoseconds = round(mtime * 1000) * 10**6
+        os.utime(descriptor, ns=(nanoseconds, nanoseconds))
 
 
 @contextlib.contextmanager

@@ -50,7 +50,10 @@ def read_list(text: str) -> list[Listed]:
         found = list(_from_homebase(text))
     else:
         found = list(_from_lines(text))
-    return list({item.link: item for item in reversed(found)}.values())[::-1]
+    once: dict[str, Listed] = {}
+    for item in found:
+        once.setdefault(item.link, item)
+    return list(once.values())
 
 
 def _from_lines(text: str) -> Iterator[Listed]:
@@ -82,11 +85,11 @@ def _json_lines(text: str) -> list[Any] | None:
 
 
 def _from_item(where: str, item: Any) -> Listed:
-    if isinstance(item, str):
+    if isinstance(item, str) and item.strip():
         return Listed(where, item.strip())
     if isinstance(item, dict):
         for field in _LINK_FIELDS:
-            if isinstance(item.get(field), str):
+            if isinstance(item.get(field), str) and item[field].strip():
                 name, tags = item.get("name"), item.get("tags")
                 return Listed(
                     where,
@@ -128,9 +131,10 @@ def _take(fields: dict[str, str], text: str, number: int) -> None:
     field = _FIELD.fullmatch(text)
     name, value = (field["name"], field["value"] or "") if field else ("url", text)
     if name in ("url", "name") and name not in fields:
-        if value.startswith(_FANCY) or not value:
+        plain = value.strip("\"'")
+        if value.startswith(_FANCY) or not plain:
             raise _unread(number)
-        fields[name] = value.strip("\"'")
+        fields[name] = plain
 
 
 def _unread(number: int) -> DatdError:

@@ -1,4 +1,4 @@
-"""Every request and answer of the API. Imports pydantic and nothing of ours.
+"""Every request and answer of the API. Imports pydantic, and of ours nothing but models.
 
 Units: bytes, bytes per second, seconds; times are RFC 3339 in UTC; keys are 64 lower-case digits.
 Requests are strict and refuse fields they do not know; answers may gain fields, so readers ignore
@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from datctl.models_archive import Conflict, FollowLinks, ImportRules, Saved
 
 Mode = Literal["archive", "latest", "sparse"]
 Chunking = Literal["fixed", "content"]
@@ -99,12 +101,14 @@ class ArchiveChanges(Request):
         name: Null: none.
         mode: As in `NewArchive`.
         include: As in `NewArchive`; null: nothing is fetched unasked.
-        prune: With `mode` or `include`: drop at once what is not wanted any more.
+        prune: Of a sparse archive, also one that becomes it: drop what it does not want (any more).
         version: Mirror this version and nothing newer; null: follow the newest.
         networks: As in `NewArchive`; null: all of the daemon's.
         domain: As in `NewArchive`; null: none.
         watch: Publish changes in the source folder as they happen.
         chunking: How files are cut from now on.
+        follow_links: As in `ImportRules`, from the next import on; likewise `ignore_hidden` and
+            `delete`.
         version_tags: Names for versions; null takes one away, others stay.
     """
 
@@ -116,6 +120,9 @@ class ArchiveChanges(Request):
     version: Annotated[Whole, Field(ge=1)] | None = None
     watch: bool | None = None
     chunking: Chunking | None = None
+    follow_links: FollowLinks | None = None
+    ignore_hidden: bool | None = None
+    delete: bool | None = None
     version_tags: Annotated[dict[VersionTag, Whole | None], Field(max_length=MAX_VERSION_TAGS)] = {}
     networks: Networks | None = None
     domain: Domain | None = None
@@ -160,35 +167,6 @@ class Transferred(BaseModel):
     uploaded: int
 
 
-class SignedHistory(BaseModel):
-    """What a writer put its name to; `root_hash` and `signature` in hex, `length` in blocks."""
-
-    length: int
-    root_hash: str
-    signature: str
-
-
-class Conflict(BaseModel):
-    """Proof that one key signed two histories.
-
-    Attributes:
-        feed: Discovery key of the feed.
-        kept: The history that came first, kept and served; null where it has no signature here.
-        refused: The other one, of which nothing is stored.
-    """
-
-    feed: str
-    kept: SignedHistory | None
-    refused: SignedHistory
-
-
-class Saved(BaseModel):
-    """What did not have to be downloaded, since equal blocks were here already."""
-
-    blocks: int = 0
-    bytes: int = 0
-
-
 class Archive(BaseModel):
     """One archive, as every route returns it.
 
@@ -207,6 +185,7 @@ class Archive(BaseModel):
         version_tags: Names of versions.
         chunking: How files of ours are cut.
         source: The folder of the daemon's host that it is published from.
+        import_rules: How that is done.
         watch: Whether changes there are published as they happen.
         location: Where its files lie, if not in the daemon's data folder.
         job: Id of the job that works on it now.
@@ -241,6 +220,7 @@ class Archive(BaseModel):
     chunking: Chunking = "fixed"
     source: str | None = None
     watch: bool = False
+    import_rules: ImportRules | None = None
     location: str | None = None
     job: str | None = None
     conflict: Conflict | None = None
@@ -396,6 +376,7 @@ class DaemonStats(BaseModel):
         blocks: Blocks held, of all archives; likewise `bytes`.
         networks: Discovery networks at work.
         details: How they, the transports and gateways fare.
+        saved: What equal blocks, held here already, spared all archives.
     """
 
     version: str
@@ -411,6 +392,7 @@ class DaemonStats(BaseModel):
     bytes: int
     networks: list[str]
     details: list[Network] = []
+    saved: Saved = Saved()
 
 
 class ApiInfo(BaseModel):

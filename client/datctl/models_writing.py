@@ -19,6 +19,7 @@ from datctl.models import (
     VersionTag,
     Whole,
 )
+from datctl.models_archive import FollowLinks
 
 FolderPath = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PATH_LENGTH)]
 SecretKeyText = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{128}$")]
@@ -65,6 +66,7 @@ class NewFolder(Hosting, Described):
         folder: Its path, absolute, below one of the `import_roots`.
         watch: Publish changes there as they happen, from now on.
         chunking: As in `NewEmpty`.
+        follow_links: As in `ImportRules`; likewise `ignore_hidden` and `delete`.
         adopt: What to do with an archive that lies there already (in `.dat`, or as its own files):
             "auto" takes it over, "never" makes a new one of the files.
         copied: (`copy` in JSON) Take an adopted archive's files into the data folder instead of
@@ -77,6 +79,9 @@ class NewFolder(Hosting, Described):
     folder: FolderPath
     watch: bool = False
     chunking: Chunking = "fixed"
+    follow_links: FollowLinks = "inside"
+    ignore_hidden: bool = True
+    delete: bool = True
     adopt: Literal["auto", "never"] = "auto"
     copied: Annotated[bool, Field(alias="copy")] = False
     mode: Mode = "archive"

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from datctl.connection import ANSWER_SECONDS, Connection, parse
 from datctl.models import Archive, Chunking, Mode
+from datctl.models_archive import FollowLinks
 from datctl.models_jobs import Job
 from datctl.models_writing import (
     AdoptFolder,
@@ -71,7 +72,10 @@ class Writing:
         watch: bool = False,
         adopt: Literal["auto", "never"] = "auto",
         copy: bool = False,
-        mode: Mode = "archive",
+        mode: Mode | None = None,
+        follow_links: FollowLinks | None = None,
+        ignore_hidden: bool | None = None,
+        delete: bool | None = None,
         name: str | None = None,
         tags: Sequence[str] = (),
         **hosting: Any,
@@ -87,7 +91,10 @@ class Writing:
             adopt: What to do with an archive that lies there already: "auto" takes it over with
                 its key, "never" makes a new one of the files.
             copy: Copy an archive that is taken over into the daemon's folder.
-            mode: What to keep of an archive that is taken over and not ours.
+            mode: What to keep of an archive that is taken over; None: what its files allow.
+            follow_links: Which links to files count as those files, as in `ImportRules`.
+            ignore_hidden: Whether what begins with a dot is left out; by default it is.
+            delete: Whether what vanishes from the folder leaves the archive; by default it does.
             name: To call it by here.
             tags: To find it by here.
             hosting: `paused`, `peers`, `networks`, `domain`, as in `Client.add`.
@@ -101,9 +108,16 @@ class Writing:
             watch=watch,
             adopt=adopt,
             copied=copy,
-            mode=mode,
             **_given(
-                title=title, description=description, name=name, tags=list(tags) or None, **hosting
+                title=title,
+                description=description,
+                mode=mode,
+                follow_links=follow_links,
+                ignore_hidden=ignore_hidden,
+                delete=delete,
+                name=name,
+                tags=list(tags) or None,
+                **hosting,
             ),
         )
         return await self._new(body)

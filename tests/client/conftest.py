@@ -1,5 +1,9 @@
+import asyncio
+import os
+import sys
+
 import pytest
-from tests.helpers.api import running_api
+from tests.helpers.api import TOKEN, running_api
 from tests.helpers.shell import Shell
 
 
@@ -10,5 +14,42 @@ async def api(tmp_path):
 
 
 @pytest.fixture
+async def dat(api):
+    async with api.client() as client:
+        yield client
+
+
+@pytest.fixture
 def shell(api, capfdbinary):
     return Shell(api, capfdbinary)
+
+
+@pytest.fixture
+def site(tmp_path_factory):
+    """A folder of the kind that people publish; it may be published here."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "index.html").write_text("hello")
+    (folder / "soups").mkdir()
+    (folder / "soups/leek.md").write_text("# Leek")
+    return folder
+
+
+@pytest.fixture
+async def started(api):
+    """Starts verbs that stay until somebody has enough; ends those that are left."""
+    processes = []
+
+    async def start(*line):
+        env = os.environ | {"DATD_API": api.url, "DATD_TOKEN": TOKEN}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "datctl", *line, env=env,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()

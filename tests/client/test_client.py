@@ -1,19 +1,9 @@
-import hashlib
-import io
-
 import pytest
-from tests.helpers.api import running_api
 
 from datctl.client import Client
-from datctl.errors import ApiError, Conflict, NoPeers, NotFound, Unauthorized, UsageError
+from datctl.errors import ApiError, Conflict, NotFound, Unauthorized, UsageError
 
 LINK = "dat://" + "a" * 64
-
-
-@pytest.fixture
-async def dat(api):
-    async with api.client() as client:
-        yield client
 
 
 async def test_a_round_of_an_archives_life(dat):
@@ -88,91 +78,6 @@ async def test_any_name_finds_its_archive(dat, name):
     assert (await dat.archive(name)).name == name
 
 
-async def test_every_file_is_read_as_listed(api, dat):
-    hosted = await api.host("archival-nested")
-    entries = [entry async for entry in dat.walk(hosted.key.hex)]
-    assert len(entries) == hosted.expected["version"] or entries
-    for entry in entries:
-        if entry.kind == "file":
-            data = await dat.read(hosted.key.hex, entry.path)
-            assert len(data) == entry.size
-            head = await dat.head(hosted.key.hex, entry.path)
-            assert head is not None
-            assert head.size == entry.size
-        else:
-            assert await dat.head(hosted.key.hex, entry.path) is None
-
-
-async def test_parts_of_a_file(api, dat):
-    hosted = await api.host("archival-big")
-    key, path = hosted.key.hex, "/big.log"
-    whole = await dat.read(key, path)
-    digest = next(row[4] for row in hosted.expected["history"] if row[2] == path)
-    assert hashlib.sha256(whole).hexdigest() == digest
-    assert await dat.read(key, path, start=100, stop=200_000) == whole[100:200_000]
-    assert await dat.read(key, path, start=3_000_000) == whole[3_000_000:]
-    assert await dat.read(key, path, start=-10) == whole[-10:]
-    assert await dat.read(key, path, stop=1) == whole[:1]
-    with pytest.raises(UsageError):
-        await dat.read(key, path, start=5, stop=5)
-    with pytest.raises(ApiError) as behind:
-        await dat.read(key, path, start=10_000_000)
-    assert behind.value.kind == "bad_range"
-
-
-async def test_a_file_that_seeks(api, dat):
-    hosted = await api.host("archival-big")
-    whole = await dat.read(hosted.key.hex, "/big.log")
-    async with dat.open(hosted.key.hex, "/big.log") as file:
-        file.seek(-100, io.SEEK_END)
-        assert await file.read() == whole[-100:]
-        file.seek(1_000_000)
-        assert await file.read(500_000) == whole[1_000_000:1_500_000]
-    with pytest.raises(UsageError):
-        async with dat.open(hosted.key.hex, "/"):
-            pass
-
-
-async def test_what_is_not_there_is_not_found(api, dat):
-    hosted = await api.host("archival-nested")
-    key = hosted.key.hex
-    for call in (
-        lambda: dat.read(key, "/nothing"),
-        lambda: dat.head(key, "/nothing"),
-        lambda: dat.list(key, "/nothing"),
-        lambda: dat.list(key, "/a.txt"),
-        lambda: dat.read(key, "/a.txt", version=9999),
-    ):
-        with pytest.raises(NotFound) as error:
-            await call()
-        assert error.value.detail.endswith(".")
-
-
-async def test_what_nobody_has_runs_out_of_time(dat):
-    await dat.add(LINK)
-    with pytest.raises(NoPeers):
-        await dat.read(LINK, "/a", wait=0.05)
-    with pytest.raises(NoPeers):
-        await dat.list(LINK, wait=0.05)
-
-
-async def test_a_list_of_more_than_a_page(tmp_path):
-    async with running_api(tmp_path) as api, api.client() as dat:
-        hosted = await api.host("archival-wide")
-        key = hosted.key.hex
-        pages, cursor = [], None
-        while True:
-            page = await dat.list(key, "/", recursive=True, limit=50, cursor=cursor)
-            pages.append(page)
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-        assert len(pages) > 2
-        found = [entry.path for page in pages for entry in page.entries]
-        assert found == [entry.path async for entry in dat.walk(key)]
-        assert len(set(found)) == len(found)
-
-
 async def test_networks_and_domain_can_be_changed(api):
     async with api.client() as dat:
         archive, _ = await dat.add("dat://" + "a" * 64, networks=["dns"], domain="x.example")
@@ -183,3 +88,23 @@ async def test_networks_and_domain_can_be_changed(api):
         await dat.add("dat://" + "b" * 64, domain="x.example")
         with pytest.raises(Conflict):
             await dat.set_domain("aaaaaa", "x.example")
+
+
+async def test_settings_are_changed_one_by_one(api, dat):
+    await dat.add(LINK, name="x", tags=["a"], mode="sparse", include=["/a/**", "+5-9:*.csv"])
+    assert (await dat.archive("x")).include == ["/a/**", "+5-9:*.csv"]
+    changed = await dat.change("x", tags=("b", "c"), mode="latest", include=None)
+    assert (changed.tags, changed.mode, changed.include) == (["b", "c"], "latest", None)
+    assert (await dat.change("x", name=None)).name is None
+    with pytest.raises(UsageError, match="colour"):
+        await dat.change(LINK, colour="red")
+    with pytest.raises(ApiError):
+        await dat.add("b" * 64, include=["/a"])
+
+
+async def test_an_archive_of_ours_is_removed_only_by_force(dat):
+    made = await dat.create(title="mine")
+    with pytest.raises(Conflict):
+        await dat.remove(made.key)
+    await dat.remove(made.key, force=True)
+    assert (await dat.archives()).archives == []

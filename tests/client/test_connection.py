@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from datctl.client import Client
-from datctl.errors import DatdError, NoDaemon, NotFound, TransferError
+from datctl.errors import DatdError, NoDaemon, NotFound, TransferError, UsageError
 
 
 async def answering(answer):
@@ -49,3 +49,8 @@ async def test_whatever_answers_there_the_error_is_ours(answer, error):
 async def test_a_client_must_be_opened_before_it_is_used():
     with pytest.raises(RuntimeError, match="async with"):
         await Client(env={}).info()
+
+
+async def test_a_name_that_is_no_unicode_is_wrong_usage(dat):
+    with pytest.raises(UsageError, match="UTF-8"):
+        await dat.create(name="\udcff")

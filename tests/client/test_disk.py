@@ -111,3 +111,114 @@ def test_a_time_that_no_file_can_have_is_left_out(tmp_path, mtime):
     with DestinationFolder(tmp_path) as folder:
         put(folder, "a", mtime=mtime)
     assert (tmp_path / "a").stat().st_mtime > 1_600_000_000
+
+
+def test_two_versions_of_one_second_are_two(tmp_path):
+    with DestinationFolder(tmp_path) as folder:
+        put(folder, "a", mtime=1_500_000_000.123)
+        assert not DestinationFolder(tmp_path).holds(("a",), 3, 1_500_000_000.124)
+    with DestinationFolder(tmp_path) as again:
+        assert again.holds(("a",), 3, 1_500_000_000.123)
+
+
+def begin(folder, data, token="ab", stop=False):
+    with folder.new_file(("a",), executable=False, mtime=None, token=token) as file:
+        at = file.tell()
+        file.write(data[at:])
+        if stop:
+            raise RuntimeError
+        return at
+
+
+def test_what_an_interrupted_run_has_written_is_there_for_the_next(tmp_path):
+    with DestinationFolder(tmp_path) as folder:
+        with pytest.raises(RuntimeError):
+            begin(folder, b"half", stop=True)
+        assert os.listdir(tmp_path) == [".datctl-ab"]
+        assert begin(folder, b"half and half") == 4
+        assert (tmp_path / "a").read_bytes() == b"half and half"
+        assert os.listdir(tmp_path) == ["a"]
+
+
+def test_what_another_run_is_writing_is_left_to_it(tmp_path):
+    with DestinationFolder(tmp_path) as first, DestinationFolder(tmp_path) as second:
+        with first.new_file(("a",), executable=False, mtime=None, token="ab") as file:
+            file.write(b"of the first")
+            file.flush()
+            assert begin(second, b"of the second") == 0
+        assert (tmp_path / "a").read_bytes() == b"of the first"
+        assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_link_under_the_name_of_a_begun_file_is_not_followed(tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("precious")
+    place = tmp_path / "in"
+    place.mkdir()
+    (place / ".datctl-ab").symlink_to(outside)
+    with DestinationFolder(place) as folder:
+        assert begin(folder, b"new") == 0
+    assert outside.read_text() == "precious"
+    assert (place / "a").read_bytes() == b"new"
+
+
+def test_only_the_very_file_is_removed(tmp_path):
+    with DestinationFolder(tmp_path) as folder:
+        for name in ("kept", "longer", "younger"):
+            put(folder, "deep", name)
+        (tmp_path / "deep/longer").write_text("longer")
+        os.utime(tmp_path / "deep/younger", (1, 1))
+        removed = [
+            folder.remove_file(("deep", name), 3, 1_000_000_000.0)
+            for name in ("kept", "longer", "younger", "absent")
+        ]
+        assert removed == [True, False, False, True]
+        assert not folder.remove_file(("deep", "younger"), 3, None)
+        assert folder.remove_file(("no", "such", "folder"), 3, 1.0)
+    assert sorted(os.listdir(tmp_path / "deep")) == ["longer", "younger"]
+
+
+def test_nothing_is_removed_through_a_link(tmp_path):
+    outside, place = tmp_path / "outside", tmp_path / "in"
+    place.mkdir()
+    outside.mkdir()
+    with DestinationFolder(outside) as folder:
+        put(folder, "a")
+    (place / "link").symlink_to(outside)
+    with DestinationFolder(place) as folder:
+        assert folder.remove_file(("link", "a"), 3, 1_000_000_000.0)
+        folder.remove_folder(("link", "a"))
+        folder.discard(("link", "a"))
+        assert not folder.is_empty(("link",))
+    assert os.listdir(outside) == ["a"]
+
+
+def test_folders_are_removed_only_when_they_are_empty(tmp_path):
+    (tmp_path / "full/inner").mkdir(parents=True)
+    with DestinationFolder(tmp_path) as folder:
+        assert not folder.is_empty(("full",))
+        folder.remove_folder(("full",))
+        assert folder.is_empty(("full", "inner"))
+        folder.remove_folder(("full", "inner"))
+        folder.remove_folder(("full",))
+        folder.remove_folder(("full",))
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_not_wanted_is_found_and_discarded(tmp_path):
+    for path in ("wanted/file", "wanted/other", "old/deep/file", ".dat/key", ".DATD/x", "a/.dat/x"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("x")
+    (tmp_path / "wanted/link").symlink_to("file")
+    wanted = {
+        ("wanted",): True,
+        ("wanted", "file"): False,
+        ("wanted", "link"): False,
+        ("old",): False,
+    }
+    with DestinationFolder(tmp_path) as folder:
+        others = folder.others(lambda parts, is_folder: wanted.get(parts) is is_folder)
+        for parts in others:
+            folder.discard(parts)
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert left == [".DATD", ".DATD/x", ".dat", ".dat/key", "wanted", "wanted/file"]

@@ -34,6 +34,8 @@ def test_usual_names_become_files(path, parts):
         "/./a",
         "/a//b",
         "/a/",
+        "/.datctl-follow.json",
+        "/a/.DATCTL-0123",
         "/a\x00b",
         "/a\nb",
         "/\x1b[2J",

@@ -1,6 +1,11 @@
 import hashlib
 import os
 
+import pytest
+
+from datctl.disk import DestinationFolder
+from datctl.download import LASTING_SIZE, Download, find_entry
+
 LINK = "dat://" + "a" * 64
 
 
@@ -82,3 +87,24 @@ async def test_get_says_when_the_disk_refuses(shell, api, tmp_path):
     (tmp_path / "file").write_text("")
     await shell.text("get", "n", str(tmp_path / "file"), status=1)
     assert "cannot be used as a folder" in shell.err
+
+
+async def test_a_large_file_goes_on_where_an_earlier_run_was_cut_short(dat, tmp_path):
+    body = os.urandom(LASTING_SIZE + 1_000_000)
+    await dat.create(name="mine")
+    await dat.put("mine", "/big", body)
+    snapshot, entry = await find_entry(dat, "mine", "/big", version=None, wait=5)
+    assert entry is not None
+
+    def cut(report):
+        if report.size > LASTING_SIZE / 2:
+            raise KeyboardInterrupt
+
+    with DestinationFolder(tmp_path) as folder:
+        with pytest.raises(KeyboardInterrupt):
+            await Download(dat, snapshot, folder, wait=5, changed=cut).file(entry, "big")
+        assert not (tmp_path / "big").exists()
+        again = Download(dat, snapshot, folder, wait=5, changed=lambda report: None)
+        await again.file(entry, "big")
+    assert (tmp_path / "big").read_bytes() == body
+    assert again.report.size < len(body) * 0.6

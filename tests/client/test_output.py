@@ -82,6 +82,13 @@ def test_json_is_one_ascii_document(capsys):
     assert json.loads(written)[0] == {"download": 1.0, "upload": 2.0}
 
 
+def test_plain_values_are_one_document_too(capsys):
+    output.print_document([{"a": "\u202e", "b": None}])
+    written = capsys.readouterr().out
+    assert written.isascii()
+    assert json.loads(written) == [{"a": "\u202e", "b": None}]
+
+
 def test_a_table_for_a_program_is_not_cut(capsys):
     output.print_table(("A", "B"), [("x" * 500, "y")])
     assert "x" * 500 in capsys.readouterr().out

@@ -53,6 +53,7 @@ async def add(
         Path | None,
         Parameter(
             name="--from",
+            allow_leading_hyphen=True,
             help="Add all links of a list: a text file with one on each line, urls.json of "
             "dat-store, .homebase.yml of homebase, or the output of datctl list --json; - for "
             "standard input. The other options hold for each of them.",
@@ -173,9 +174,9 @@ async def _add_list(
     try:
         async with client as dat, asyncio.TaskGroup() as group:
             tasks = [group.create_task(_listed(dat, item, settings, turns)) for item in items]
-    except* DatdError as errors:
-        # What went wrong with the daemon, and not with one link, is told once.
-        raise errors.exceptions[0] from None
+    except ExceptionGroup as group_error:
+        # What is wrong with the daemon, and not with one link, is told once.
+        raise group_error.exceptions[0] from None
     results = [task.result() for task in tasks]
     failed = [result for result in results if result.result == "failed"]
     if json:

@@ -1,11 +1,9 @@
-"""Verbs that read files of an archive: ls, cat, get."""
+"""Verbs that read files of an archive: ls, cat."""
 
 import re
 import stat
 import sys
-import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -19,11 +17,10 @@ from datctl.commands.options import (
     WaitForPeers,
     parse_place,
 )
-from datctl.errors import DatdError, NoPeers, UsageError
+from datctl.errors import UsageError
 
 if TYPE_CHECKING:
     from datctl.client import Client
-    from datctl.download import Report
     from datctl.models import Entry
 
 PlaceArgument = Annotated[
@@ -31,12 +28,10 @@ PlaceArgument = Annotated[
     Parameter(
         name="ARCHIVE/PATH",
         help="An archive (link, key, its beginning, or name) and a path in it; dat://KEY+N/PATH "
-        "means version N.",
+        "means version N, which may be a name given by datctl tag.",
     ),
 ]
 _RANGE = re.compile(r"([0-9]{0,15})-([0-9]{0,15})")
-# A list of a thousand reasons helps nobody; all of them are counted.
-MAX_REASONS = 20
 
 
 async def ls(
@@ -73,6 +68,7 @@ async def ls(
     - `datctl ls recipes`
     - `datctl ls -l -R recipes/soups`
     - `datctl ls recipes --version 12 --json`
+    - `datctl ls recipes --version 2019-03-01` (as it was then)
     """
     where = parse_place(place, version)
     async with daemon.client() as dat:
@@ -181,108 +177,3 @@ def parse_range(text: str | None) -> tuple[int, int | None]:
     if last and not first and int(last) > 0:
         return -int(last), None
     raise UsageError(f"{text!r} is no range of bytes: expected A-B, A- or -N, as in 0-1023")
-
-
-async def get(
-    place: PlaceArgument,
-    dest: Annotated[
-        Path, Parameter(name="DEST", help="A folder to write into, or the name for a single file.")
-    ],
-    /,
-    *,
-    version: VersionOption = None,
-    wait: WaitForPeers = 30.0,
-    daemon: DaemonOption,
-) -> None:
-    """Copy a file, or a folder with everything below it, to this host.
-
-    What is here already, of the same size and date, is kept, so that an interrupted copy goes on
-    when it is repeated. Files appear when they are complete, replacing older ones. Names that are
-    not safe as files here are skipped and reported; links are never followed.
-
-    **Examples**
-
-    - `datctl get recipes ./recipes`
-    - `datctl get recipes/soups/leek.md .`
-    - `datctl get dat://KEY+12 old --wait 300`
-    """
-    from datctl.disk import DestinationFolder, Skipped
-    from datctl.download import Download, find_entry
-
-    where = parse_place(place, version)
-    async with daemon.client() as dat:
-        snapshot, entry = await find_entry(
-            dat, where.archive, where.path, version=where.version, wait=wait
-        )
-        total = await _total(dat, where, entry)
-        folder, name = (dest, "") if entry is None else _file_target(dest, entry.path)
-        with (
-            DestinationFolder(folder) as written,
-            output.Progress(f"get {place}", time.monotonic) as progress,
-        ):
-            download = Download(
-                dat,
-                snapshot,
-                written,
-                wait=wait,
-                changed=lambda report: progress.update(report.size, total, _so_far(report)),
-            )
-            if entry is None:
-                await download.tree(where.path)
-            else:
-                try:
-                    await download.file(entry, name)
-                except Skipped as reason:
-                    raise DatdError(f"{folder / name} was not written: {reason}") from reason
-    _tell(download.report)
-
-
-async def _total(dat: "Client", where: Place, entry: "Entry | None") -> int | None:
-    """How many bytes will come, where that is known before they do."""
-    if entry is not None:
-        return entry.size
-    if where.version is not None or where.path.strip("/"):
-        return None
-    return (await dat.archive(where.archive)).size or None
-
-
-def _file_target(dest: Path, path: str) -> tuple[Path, str]:
-    """Folder and name for one file: below DEST if that is a folder, else DEST itself."""
-    from datctl.disk_names import UnsafeName, disk_parts
-
-    if not dest.is_dir():
-        if dest.name in {"", "..", "."}:
-            raise UsageError(f"{dest} is not a name for a file")
-        return dest.parent, dest.name
-    try:
-        return dest, disk_parts(path.rpartition("/")[2])[0]
-    except UnsafeName as reason:
-        raise UsageError(
-            f"{output.shown(path)} is no name for a file here ({reason}): give one as DEST"
-        ) from reason
-
-
-def _so_far(report: "Report") -> str:
-    kept = f", {report.kept} kept" if report.kept else ""
-    return f"{report.files} files, {output.size_text(report.size)}{kept}"
-
-
-def _tell(report: "Report") -> None:
-    """What became of it.
-
-    Raises:
-        NoPeers: Files are missing.
-    """
-    for title, reasons in (("skipped", report.skipped), ("missing", report.missing)):
-        for path, reason in reasons[:MAX_REASONS]:
-            output.note(f"{title} {output.shown(path)}: {output.shown(reason)}")
-        if len(reasons) > MAX_REASONS:
-            output.note(f"{title} {len(reasons) - MAX_REASONS} more")
-    output.note(_so_far(report))
-    if report.missing:
-        raise NoPeers(
-            504,
-            "no_peers",
-            f"{len(report.missing)} files are missing, since no peer gave them in time; "
-            "the same command fetches them when one does",
-        )

@@ -1,19 +1,20 @@
 """Verbs about what is hosted: list, show, pause, resume, remove."""
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from datctl import output
-from datctl.commands import wording
+from datctl.commands import asking, wording
 from datctl.commands.options import ArchiveArgument, DaemonOption, JsonOption
 from datctl.errors import DatdError, UsageError
 
 if TYPE_CHECKING:
     from datctl.client import Client
     from datctl.models import Archive
+
+_CUT = {"fixed": "in pieces of 64 KiB", "content": "by content"}
 
 AllOption = Annotated[
     bool, Parameter(name="--all", negative=(), show_default=False, help="All archives.")
@@ -96,12 +97,14 @@ async def show(
             ("description", found.description or "-"),
             ("tags", ", ".join(found.tags) or "-"),
             ("state", found.state + (f": {found.error}" if found.error else "")),
-            ("mode", found.mode),
+            ("mode", wording.mode(found)),
             ("version", str(found.version)),
+            ("tagged", _tagged(found)),
             ("files", f"{found.files}, {output.size_text(found.size)}"),
             ("blocks", wording.blocks(found.blocks)),
             ("stored", wording.amount(found)),
             ("peers", f"{found.peers.connected} connected, {found.peers.known} known"),
+            ("saved", _saved(found)),
             ("networks", ", ".join(found.networks) or "none"),
             ("added by", found.shortname or "key"),
             ("domain", found.domain or "-"),
@@ -111,8 +114,42 @@ async def show(
             ("updated", output.time_text(found.updated_at)),
             ("last peer", output.time_text(found.last_peer_at)),
             ("discovery key", found.discovery_key),
+            *_own(found),
         ]
     )
+
+
+def _tagged(archive: "Archive") -> str:
+    return ", ".join(f"{name}={n}" for name, n in archive.version_tags.items()) or "-"
+
+
+def _saved(archive: "Archive") -> str:
+    saved = archive.saved
+    return f"{saved.blocks} blocks, {output.size_text(saved.bytes)} that were here already"
+
+
+def _own(archive: "Archive") -> list[tuple[str, str]]:
+    """What there is to say of some archives only."""
+    fields = []
+    if archive.writable:
+        fields.append(("ours", f"files can be written; they are cut {_CUT[archive.chunking]}"))
+    if archive.source is not None:
+        watched = ", watched" if archive.watch else ""
+        fields.append(("published from", f"{archive.source}{watched}"))
+        rules = archive.import_rules
+        if rules is not None:
+            hidden = "left out" if rules.ignore_hidden else "published"
+            gone = "removed" if rules.delete else "kept"
+            fields.append(
+                ("of that", f"links {rules.follow_links}, hidden {hidden}, vanished {gone}")
+            )
+    if archive.location is not None:
+        fields.append(("lies in", archive.location))
+    if archive.job is not None:
+        fields.append(("job", archive.job))
+    if archive.conflict is not None:
+        fields.append(("conflict", wording.conflict(archive)))
+    return fields
 
 
 async def pause(*archives: Archives, all_: AllOption = False, daemon: DaemonOption) -> None:
@@ -149,6 +186,22 @@ async def remove(
     keep_data: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Leave the files on the disk.")
     ] = False,
+    force: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            show_default=False,
+            help="Also archives of our own, which may exist nowhere else. Their secret keys stay.",
+        ),
+    ] = False,
+    delete_key: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            show_default=False,
+            help="With --force: delete their secret keys, too. Nobody can ever write them again.",
+        ),
+    ] = False,
     yes: Annotated[
         bool, Parameter(negative=(), show_default=False, help="Do not ask. Needed in scripts.")
     ] = False,
@@ -156,17 +209,28 @@ async def remove(
 ) -> None:
     """Stop hosting archives, and delete what is stored of them.
 
+    A folder that an archive was published from is left as it is.
+
     **Examples**
 
     - `datctl remove recipes`
     - `datctl remove 6e61c1 --keep-data --yes`
+    - `datctl remove mine --force` (an archive of our own)
     """
+    if delete_key and not force:
+        raise UsageError("--delete-key goes with --force only")
     async with daemon.client() as dat:
         chosen = await _chosen(dat, archives, all_)
+        ours = [archive for archive in chosen if archive.writable]
+        if ours and not force:
+            raise DatdError(
+                f"{wording.label(ours[0])} is ours, and may exist nowhere else: give --force if "
+                "that is meant, and keep its key with datctl keys export"
+            )
         if not yes and chosen:
-            _confirm(chosen, keep_data)
+            _confirm(chosen, keep_data=keep_data, delete_key=delete_key)
         for archive in chosen:
-            await dat.remove(archive.key, keep_data=keep_data)
+            await dat.remove(archive.key, keep_data=keep_data, force=force, delete_key=delete_key)
             output.say(f"removed {wording.label(archive)}")
 
 
@@ -180,16 +244,13 @@ async def _chosen(dat: "Client", archives: Sequence[str], everything: bool) -> "
     return list({archive.key: archive for archive in found}.values())
 
 
-def _confirm(archives: "Sequence[Archive]", keep_data: bool) -> None:
-    if not sys.stdin.isatty() or not sys.stderr.isatty():
-        raise UsageError("remove asks before it deletes, and nobody is here to answer: give --yes")
+def _confirm(archives: "Sequence[Archive]", *, keep_data: bool, delete_key: bool) -> None:
+    asking.require_person("remove")
     for archive in archives:
-        output.note(f"  {wording.label(archive)}  {output.size_text(archive.bytes.have)}")
+        ours = ", ours" if archive.writable else ""
+        output.note(f"  {wording.label(archive)}  {output.size_text(archive.bytes.have)}{ours}")
     what = "Their files stay." if keep_data else "What is stored of them is deleted."
-    sys.stderr.write(f"Stop hosting {len(archives)} archive(s)? {what} [y/N] ")
-    sys.stderr.flush()
-    answer = sys.stdin.readline()
-    if not answer.endswith("\n"):
-        output.note("")  # the line was left with Ctrl-D
-    if answer.strip().lower() not in {"y", "yes"}:
+    if delete_key:
+        what += " Their secret keys are deleted."
+    if not asking.agrees(f"Stop hosting {len(archives)} archive(s)? {what}"):
         raise DatdError("nothing was removed")

@@ -72,6 +72,32 @@ ChunkingOption = Annotated[
         "content, so that a byte inserted in front changes one piece and not all."
     ),
 ]
+FollowLinksOption = Annotated[
+    Literal["inside", "all", "none"] | None,
+    Parameter(
+        help="Which symbolic links to files are published as those files: those that lead to "
+        "another place in the folder (inside, as by default), all that lead to where something may "
+        "be published, or none."
+    ),
+]
+IgnoreHiddenOption = Annotated[
+    bool | None,
+    Parameter(
+        negative="--no-ignore-hidden",
+        show_default=False,
+        help="Whether to leave out what begins with a dot; by default it is left out.",
+    ),
+]
+DeleteOption = Annotated[
+    bool | None,
+    Parameter(
+        name="--delete",
+        negative="--no-delete",
+        show_default=False,
+        help="Whether what vanishes from the folder is removed from the archive; by default it is. "
+        "Older versions keep it.",
+    ),
+]
 
 
 def chosen_networks(words: Sequence[str]) -> list[str] | None:

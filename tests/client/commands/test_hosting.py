@@ -1,16 +1,7 @@
-import asyncio
 import os
-import signal
 import sys
-import time
 
 import pytest
-from tests.helpers.api import TOKEN, running_api
-from tests.helpers.shell import Shell
-from tests.helpers.small_web import SmallWeb
-
-from datd.keys import Key, KnownName
-from datd.naming.resolver import Names
 
 LINK = "dat://" + "a" * 64
 
@@ -91,95 +82,25 @@ async def test_remove_asks_a_person(shell, monkeypatch, answer, status, left):
     assert len(await shell.json("list")) == left
 
 
-async def test_waiting_ends_when_all_is_here(shell, api):
-    hosted = await api.host("archival-nested")
-    await shell.run("ls", hosted.key.hex)
-    told = await shell.text("add", hosted.key.link, "--wait", "30")
-    assert "complete: " in told
-    assert f"version {hosted.expected['version']}" in told
-    found = await shell.json("add", hosted.key.link, "--wait")
-    assert (found["state"], found["progress"]) == ("seeding", 1)
+async def test_what_is_ours_is_removed_only_by_force(shell):
+    await shell.run("create", "--name", "mine")
+    await shell.text("remove", "mine", "--yes", status=1)
+    assert "--force" in shell.err
+    await shell.text("remove", "mine", "--delete-key", "--yes", status=2)
+    key = (await shell.json("show", "mine"))["key"]
+    assert "removed mine" in await shell.text("remove", "mine", "--force", "--yes")
+    await shell.run("add", key)
+    assert (await shell.json("show", key))["writable"] is True, "the key stayed"
+    await shell.text("remove", key, "--force", "--delete-key", "--yes")
+    await shell.run("add", key)
+    assert (await shell.json("show", key))["writable"] is False
 
 
-async def test_waiting_in_vain_is_status_5(shell):
-    await shell.text("add", LINK, "--wait", "0.1", status=5)
-    assert "0 of 0 peers" in shell.err
-    assert "the daemon goes on" in shell.err
-
-
-async def test_ctrl_c_is_status_130_without_a_word(api):
-    line = ["add", LINK, "--wait"]
-    env = os.environ | {"DATD_API": api.url, "DATD_TOKEN": TOKEN}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "datctl", *line, env=env,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stderr is not None
-    progress = await process.stderr.readline()
-    assert b"searching" in progress
-    process.send_signal(signal.SIGINT)
-    _, rest = await process.communicate()
-    assert (process.returncode, rest) == (130, b"")
-
-
-async def test_waiting_for_what_cannot_come_fails_at_once(shell, api):
-    await shell.run("add", LINK)
-    api.library.find("a" * 64).error = "tree is damaged"
-    await shell.text("add", LINK, "--wait", status=1)
-    assert "tree is damaged" in shell.err
-
-
-async def test_networks_are_chosen_shown_and_changed(shell):
-    await shell.run("add", LINK, "--network", "dns", "--network", "mdns")
-    assert "mdns, dns\n" in await shell.text("networks", "aaaaaa")
-    assert "mdns, dns\n" in await shell.text("show", "aaaaaa")
-    assert "dht" in await shell.text("networks", "aaaaaa", "dht")
-    assert (await shell.json("networks", "aaaaaa"))["networks"] == ["dht"]
-    assert "none" in await shell.text("networks", "aaaaaa", "none")
-    assert (await shell.json("show", "aaaaaa"))["networks"] == []
-    assert (await shell.json("networks", "aaaaaa", "all"))["networks"] == ["mdns", "dns", "dht"]
-    await shell.text("networks", "aaaaaa", "none", "dns", status=2)
-    await shell.text("networks", "aaaaaa", "pigeon", status=1)
-    assert "mdns, dns, dht" in shell.err
-    await shell.text("networks", "nobody", "dns", status=4)
-    await shell.run("add", "dat://" + "b" * 64, "--network", "none")
-    assert (await shell.json("show", "bbbbbb"))["networks"] == []
-
-
-async def test_help_tells_who_learns_what(shell):
-    # Help is cut to the width of the terminal, so only its words are looked at.
-    for verb in ("add", "networks"):
-        told = " ".join((await shell.text(verb, "--help")).replace("│", " ").split())
-        assert "whole world" in told
-        assert "local network" in told
-
-
-async def test_a_domain_is_given_shown_and_taken_away(shell):
-    await shell.run("add", LINK, "--domain", "x.example")
-    assert "x.example\n" in await shell.text("domain", "aaaaaa")
-    assert "x.example" in await shell.text("show", "x.example")
-    await shell.text("domain", "aaaaaa", "y.example", "--none", status=2)
-    assert (await shell.json("domain", "aaaaaa", "y.example"))["domain"] == "y.example"
-    assert "no domain" in await shell.text("domain", "aaaaaa", "--none")
-    await shell.text("domain", "aaaaaa", "10.0.0.1", status=1)
-
-
-async def test_a_name_that_nobody_can_look_up_just_now_is_said_to_be_an_old_one(
-    tmp_path, capfdbinary
-):
-    async def save(known, dropped):
-        raise AssertionError("nobody answered")
-
-    nobody = SmallWeb()
-    nobody.addresses["maps.example"] = []
-    known = [KnownName("maps.example", Key.parse("a" * 64), time.time() - 1)]
-    names = Names(
-        known=known, save=save, wall_clock=time.time, choose=lambda below: 0, lookup=nobody
-    )
-    async with running_api(tmp_path, names=names) as api:
-        shell = Shell(api, capfdbinary)
-        assert await shell.text("add", "maps.example") == f"added {LINK}\n"
-        assert "what it meant earlier" in shell.err
-        await shell.text("add", LINK)
-        assert shell.err == ""
-    await names.close()
+async def test_show_tells_what_there_is_to_tell_of_an_archive_of_ours(shell, site):
+    await shell.run("share", str(site), "--name", "s", "--wait", "--chunking", "content")
+    await shell.run("tag", "s", "v1", "1")
+    told = await shell.text("show", "s")
+    assert f"published from  {site}\n" in told
+    assert "by content" in told
+    assert "v1=1" in told
+    assert "every version" in told

@@ -1,0 +1,43 @@
+import sys
+
+import pytest
+
+from datctl.commands import asking
+from datctl.errors import UsageError
+
+
+class Person:
+    """Both ends of a terminal."""
+
+    def __init__(self, answer="", there=True):
+        self.answer, self.there, self.told = answer, there, ""
+
+    def isatty(self):
+        return self.there
+
+    def readline(self):
+        return self.answer
+
+    def write(self, text):
+        self.told += text
+
+    def flush(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "agrees"),
+    [("y\n", True), (" YES \n", True), ("n\n", False), ("\n", False), ("", False), ("yo\n", False)],
+)
+def test_only_yes_is_yes(monkeypatch, answer, agrees):
+    person = Person(answer)
+    monkeypatch.setattr(sys, "stdin", person)
+    monkeypatch.setattr(sys, "stderr", person)
+    assert asking.agrees("Really?") is agrees
+    assert person.told.startswith("Really? [y/N] ")
+
+
+def test_a_script_is_told_how_to_agree(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", Person(there=False))
+    with pytest.raises(UsageError, match=r"remove asks .* --yes"):
+        asking.require_person("remove")

@@ -1,0 +1,112 @@
+import asyncio
+import contextlib
+import time
+
+from tests.helpers.api import running_api
+from tests.helpers.libraries import until
+
+from datctl.mirror import STATE_NAME
+
+
+async def test_a_followed_folder_is_up_to_date_within_seconds(dat, shell, started, tmp_path):
+    await dat.create(name="mine")
+    await dat.put("mine", "/a", b"one")
+    place = tmp_path / "copy"
+    process = await started("get", "mine", str(place), "--follow")
+    assert b"following" in await process.stderr.readline()
+    assert await process.stdout.readline() == b"version 1: 1 written, 0 removed, 3 B\n"
+    begun = time.monotonic()
+    await dat.put("mine", "/b", b"two")
+    await until((place / "b").exists)
+    assert time.monotonic() - begun < 10  # a second, and a busy machine
+    assert await process.stdout.readline() == b"version 2: 1 written, 0 removed, 3 B\n"
+    await dat.delete("mine", "/a")
+    assert await process.stdout.readline() == b"version 3: 0 written, 1 removed, 0 B\n"
+    assert not (place / "a").exists()
+
+
+async def test_following_outlives_the_daemon(tmp_path, started):
+    place = tmp_path / "copy"
+    folder = tmp_path / "data"
+    folder.mkdir()
+    async with running_api(folder) as first, first.client() as dat:
+        made = await dat.create(name="mine")
+        await dat.put("mine", "/a", b"one")
+        address = f"unix://{first.socket_path}"
+        process = await started("--api", address, "get", "mine", str(place), "--follow")
+        await process.stdout.readline()
+    assert b"following" in await process.stderr.readline()
+    assert b"trying again" in await process.stderr.readline()
+    async with running_api(folder) as again, again.client() as dat:
+        await dat.put(made.key, "/b", b"two")
+        assert b"version 2: 1 written" in await process.stdout.readline()
+
+
+async def test_only_folders_are_followed(shell, dat, tmp_path):
+    await dat.create(name="mine")
+    await dat.put("mine", "/a", b"one")
+    await shell.text("get", "mine/a", str(tmp_path / "x"), "--follow", status=2)
+    assert not (tmp_path / "x").exists()
+
+
+async def test_a_version_is_exported_as_a_plain_folder(shell, dat, tmp_path):
+    await dat.create(name="mine")
+    await dat.put("mine", "/a/b", b"one")
+    await dat.put("mine", "/a/b", b"two")
+    await dat.change("mine", version_tags={"v1": 1})
+    place = tmp_path / "out"
+    await shell.text("export", "mine", str(place))
+    assert (place / "a/b").read_bytes() == b"two"
+    await shell.text("export", "mine", str(place), "--version", "v1")
+    assert (place / "a/b").read_bytes() == b"one"
+    await shell.text("export", "mine/a", str(tmp_path / "inner"))
+    assert [path.name for path in (tmp_path / "inner").iterdir()] == ["b"]
+    await shell.text("export", "mine/a/b", str(tmp_path / "file"), status=2)
+    await shell.text("export", "mine", str(place), "--version", "v9", status=4)
+
+
+async def test_export_deletes_only_when_told_and_then_exactly(shell, dat, tmp_path):
+    await dat.create(name="mine")
+    await dat.put("mine", "/a/b", b"one")
+    place, outside = tmp_path / "out", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("x")
+    for folder in (".dat", "foreign/deep", "a"):
+        (place / folder).mkdir(parents=True)
+    for file in ("note", "foreign/deep/file", ".dat/key", STATE_NAME):
+        (place / file).write_text("x")
+    (place / "link").symlink_to(outside)
+    (place / "a/b").symlink_to(outside / "precious")
+    await shell.text("export", "mine", str(place))
+    assert (place / "note").exists()
+    assert "a link lies there" in shell.err
+    await shell.text("export", "mine", str(place), "--delete", status=2)
+    assert "--yes" in shell.err
+    assert (place / "note").exists()
+    await shell.text("export", "mine", str(place), "--delete", "--yes")
+    left = sorted(str(path.relative_to(place)) for path in place.rglob("*"))
+    assert left == [".dat", ".dat/key", "a", "a/b"]
+    assert (place / "a/b").read_bytes() == b"one"
+    assert not (place / "a/b").is_symlink()
+    assert (outside / "precious").read_text() == "x"
+
+
+async def test_an_old_version_that_is_not_kept_is_named_as_such(shell, dat, tmp_path):
+    await dat.create(name="mine")
+    await dat.put("mine", "/a", b"one")
+    await dat.put("mine", "/a", b"two")
+    await shell.run("mode", "mine", "latest", "--force")
+
+    async def gone():
+        with contextlib.suppress(AssertionError):
+            await shell.text("cat", "mine/a", "--version", "1", "--wait", "1", status=1)
+            return "mode `archive`" in shell.err
+        return False
+
+    async with asyncio.timeout(30):
+        while not await gone():  # noqa: ASYNC110 - dropped in the background
+            await asyncio.sleep(0.1)
+    assert len(shell.err.splitlines()) == 1
+    await shell.text("get", "mine", str(tmp_path / "old"), "--version", "1", status=5)
+    assert "missing /a" in shell.err
+    assert await shell.run("cat", "mine/a") == b"two"

@@ -1,0 +1,110 @@
+import hashlib
+import io
+
+import pytest
+from tests.helpers.api import running_api
+
+from datctl.errors import ApiError, NoPeers, NotFound, UsageError
+
+LINK = "dat://" + "a" * 64
+
+
+async def test_every_file_is_read_as_listed(api, dat):
+    hosted = await api.host("archival-nested")
+    entries = [entry async for entry in dat.walk(hosted.key.hex)]
+    assert len(entries) == hosted.expected["version"] or entries
+    for entry in entries:
+        if entry.kind == "file":
+            data = await dat.read(hosted.key.hex, entry.path)
+            assert len(data) == entry.size
+            head = await dat.head(hosted.key.hex, entry.path)
+            assert head is not None
+            assert head.size == entry.size
+        else:
+            assert await dat.head(hosted.key.hex, entry.path) is None
+
+
+async def test_parts_of_a_file(api, dat):
+    hosted = await api.host("archival-big")
+    key, path = hosted.key.hex, "/big.log"
+    whole = await dat.read(key, path)
+    digest = next(row[4] for row in hosted.expected["history"] if row[2] == path)
+    assert hashlib.sha256(whole).hexdigest() == digest
+    assert await dat.read(key, path, start=100, stop=200_000) == whole[100:200_000]
+    assert await dat.read(key, path, start=3_000_000) == whole[3_000_000:]
+    assert await dat.read(key, path, start=-10) == whole[-10:]
+    assert await dat.read(key, path, stop=1) == whole[:1]
+    with pytest.raises(UsageError):
+        await dat.read(key, path, start=5, stop=5)
+    with pytest.raises(ApiError) as behind:
+        await dat.read(key, path, start=10_000_000)
+    assert behind.value.kind == "bad_range"
+
+
+async def test_a_file_that_seeks(api, dat):
+    hosted = await api.host("archival-big")
+    whole = await dat.read(hosted.key.hex, "/big.log")
+    async with dat.open(hosted.key.hex, "/big.log") as file:
+        file.seek(-100, io.SEEK_END)
+        assert await file.read() == whole[-100:]
+        file.seek(1_000_000)
+        assert await file.read(500_000) == whole[1_000_000:1_500_000]
+    with pytest.raises(UsageError):
+        async with dat.open(hosted.key.hex, "/"):
+            pass
+
+
+async def test_what_is_not_there_is_not_found(api, dat):
+    hosted = await api.host("archival-nested")
+    key = hosted.key.hex
+    for call in (
+        lambda: dat.read(key, "/nothing"),
+        lambda: dat.head(key, "/nothing"),
+        lambda: dat.list(key, "/nothing"),
+        lambda: dat.list(key, "/a.txt"),
+        lambda: dat.read(key, "/a.txt", version=9999),
+    ):
+        with pytest.raises(NotFound) as error:
+            await call()
+        assert error.value.detail.endswith(".")
+
+
+async def test_what_nobody_has_runs_out_of_time(dat):
+    await dat.add(LINK)
+    with pytest.raises(NoPeers):
+        await dat.read(LINK, "/a", wait=0.05)
+    with pytest.raises(NoPeers):
+        await dat.list(LINK, wait=0.05)
+
+
+async def test_a_list_of_more_than_a_page(tmp_path):
+    async with running_api(tmp_path) as api, api.client() as dat:
+        hosted = await api.host("archival-wide")
+        key = hosted.key.hex
+        pages, cursor = [], None
+        while True:
+            page = await dat.list(key, "/", recursive=True, limit=50, cursor=cursor)
+            pages.append(page)
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert len(pages) > 2
+        found = [entry.path for page in pages for entry in page.entries]
+        assert found == [entry.path async for entry in dat.walk(key)]
+        assert len(set(found)) == len(found)
+
+
+async def test_a_version_is_a_number_a_name_or_a_time(api, dat):
+    made = await dat.create(name="mine")
+    await dat.put("mine", "/a", b"one")
+    await dat.put("mine", "/a", b"two!")
+    await dat.change("mine", version_tags={"v1": 1})
+    assert await dat.read("mine", "/a") == b"two!"
+    assert await dat.read("mine", "/a", version=1) == b"one"
+    assert await dat.read("mine", "/a", version="v1") == b"one"
+    assert await dat.read(f"{made.link}+v1", "/a") == b"one"
+    then = (await dat.history("mine", limit=1)).changes[0].mtime
+    assert await dat.read("mine", "/a", version=then) == b"one"
+    assert [e.size async for e in dat.walk("mine", version="v1")] == [3]
+    with pytest.raises(NotFound):
+        await dat.read("mine", "/a", version="v2")

@@ -1,0 +1,37 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from datctl.routes import archive_path, file_path, patience, version_text
+
+
+def test_names_of_archives_and_files_are_encoded():
+    assert archive_path("dat://a/b?#%") == "/archives/dat%3A%2F%2Fa%2Fb%3F%23%25"
+    assert file_path("x", "/a b/ö?.txt") == "/archives/x/files/a%20b/%C3%B6%3F.txt"
+    assert file_path("x", "folder/") == "/archives/x/files/folder/"
+    assert file_path("x", "/") == "/archives/x/files/"
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        (None, None),
+        (12, "12"),
+        ("v1", "v1"),
+        (datetime(2019, 3, 1, 12, tzinfo=UTC), datetime(2019, 3, 1, 12, tzinfo=UTC)),
+        (datetime(2019, 3, 1, 12), datetime(2019, 3, 1, 12).astimezone()),
+    ],
+)
+def test_a_version_is_said_so_that_the_daemon_understands(version, expected):
+    told = version_text(version)
+    if isinstance(expected, datetime):
+        assert told is not None
+        assert datetime.fromisoformat(told) == expected
+        assert datetime.fromisoformat(told).tzinfo is not None
+    else:
+        assert told == expected
+
+
+def test_who_waits_for_peers_is_patient_with_the_daemon():
+    assert patience(0) >= 60
+    assert patience(300) > 300
