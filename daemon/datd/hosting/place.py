@@ -26,7 +26,7 @@ from datd.hosting.folder_lock import FolderLock
 from datd.hosting.roots import ImportRoots
 from datd.keys import Key
 from datd.storage import layout
-from datd.storage.base import DescriptorPool, FeedStorage
+from datd.storage.base import DescriptorPool, FeedStorage, RandomAccess
 from datd.storage.disk import DiskFile, replace_file
 from datd.storage.faults import storage_error
 from datd.storage.guarded import GuardedFile
@@ -38,6 +38,7 @@ from datd.storage.sleep import TREE, SleepFile
 # Beside what lies aside of an adopted archive; no file of a feed has this name.
 _SEAL: Final = "seal"
 _ASIDE: Final = "content.aside"
+# Sleep.md section 9; the original makes it in mirrors only.
 _LATEST: Final = ".dat/metadata.latest"
 # T-26: all of a tree is looked through when it is checked, holes included. So much belongs to an
 # archive of 13 TB of usual blocks.
@@ -84,6 +85,7 @@ class OpenPlace:
         trusted: Whether what bits and hashes there say may be believed.
         plain: Maps content to plain files, in layout `dat`; it needs the metadata feed.
         folder: Those files.
+        latest: Notes up to which version a mirror in layout `dat` removed old files.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class OpenPlace:
         trusted: bool = True,
         plain: PlainFiles | None = None,
         folder: MappedFiles | None = None,
+        latest: RandomAccess | None = None,
         lock: FolderLock | None = None,
         seal: Callable[[], None] = lambda: None,
     ) -> None:
@@ -100,6 +103,7 @@ class OpenPlace:
         self.trusted = trusted
         self.plain = plain
         self.folder = folder
+        self.latest = latest
         self._lock = lock
         self._seal = seal
 
@@ -124,6 +128,8 @@ class OpenPlace:
         """
         try:
             self.files.close()
+            if self.latest is not None:
+                self.latest.close()
             if sound:
                 self._seal()
         finally:
@@ -170,7 +176,7 @@ class Place:
         lock = FolderLock(bitfields(location, how))
         try:
             sealed = self._is_sealed(location, how)
-            plain = folder = None
+            plain = folder = latest = None
             if how == "dat":
                 plain = PlainFiles()
                 folder = MappedFiles(
@@ -179,6 +185,8 @@ class Place:
                     aside=DiskFile(self.folder / _ASIDE, pool, mode=0o600),
                     theirs=is_their_folder(self._record),
                 )
+                if not is_their_folder(self._record):
+                    latest = DiskFile(location / _LATEST, pool)
                 files = layout.dat(
                     location, pool, secret_keys=None, locate=plain.place, content=folder
                 )
@@ -192,6 +200,7 @@ class Place:
                 trusted=sealed,
                 plain=plain,
                 folder=folder,
+                latest=latest,
                 lock=lock,
                 seal=lambda: self._set_seal(location, how),
             )
@@ -296,8 +305,3 @@ def _require_plain(location: Path, file: Path) -> None:
             f"{str(file)!r} is the same file as another one elsewhere (a hard link), which would "
             "change with it: copy the folder, and use the copy"
         )
-
-
-def latest_file(location: Path) -> Path:
-    """Where readers in layout `dat` note up to which version they removed old files."""
-    return location / _LATEST

@@ -219,7 +219,7 @@ class MappedFiles:
 
     def _write(self, components: tuple[str, ...], place: _Place, data: memoryview) -> bool:
         """Put bytes into their file; False if the folder cannot hold them."""
-        if data == self._read(components, place):
+        if self._read(components, place) == bytes(data):
             # A publisher's own file, or a block fetched twice: no reason to touch the file.
             return True
         if self._theirs:
