@@ -16,7 +16,7 @@ from datd.archive import writer as writing
 from datd.archive.archive import Archive
 from datd.archive.creation import create, open_own
 from datd.archive.writer import ArchiveWriter
-from datd.errors import BlockMissing, StorageError
+from datd.errors import StorageError
 from datd.feed.feed import Feed
 from datd.storage.base import FeedStorage
 from datd.storage.layout import ArchiveFiles
@@ -24,6 +24,7 @@ from datd.storage.memory import MemoryFile
 
 Disk = dict[str, bytes]
 Listing = list[tuple[str, bytes | None]]
+Paths = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,14 @@ class Life:
 
     Attributes:
         meant: All that was ever put at a path, written down or not.
+        listings: Paths that were there together, behind each change.
         cleared: Content blocks that were dropped.
     """
 
     recording: Recording = field(default_factory=Recording)
     promises: list[Promise] = field(default_factory=list)
     meant: dict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    listings: set[Paths] = field(default_factory=set)
     cleared: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -66,10 +69,16 @@ class Life:
         self.promises.append(
             Promise(len(self.recording.operations), lengths(self.archive), files(self.archive))
         )
+        self.listings.add(paths(self.archive))
 
     def put(self, path: str, *blocks: bytes) -> None:
         self.meant[path].add(b"".join(blocks))
         put(self.writer, path, *blocks)
+        self.listings.add(paths(self.writer.archive))
+
+    def remove(self, path: str) -> None:
+        self.writer.remove(path)
+        self.listings.add(paths(self.writer.archive))
 
     def commit(self) -> None:
         self.writer.commit()
@@ -97,6 +106,10 @@ class Life:
 
 def lengths(archive: Archive) -> tuple[int, int]:
     return archive.metadata.length, content_of(archive).length
+
+
+def paths(archive: Archive) -> Paths:
+    return tuple(path for path, _ in archive.walk())
 
 
 def opened(disk: Disk) -> Archive:
@@ -129,13 +142,16 @@ def assert_ends_well(life: Life, promise: Promise, archive: Archive) -> None:
     # No signature speaks of what is not there: nobody else has it, no mirror would ever be whole.
     for feed, gone in zip(feeds_of(archive), (set(), life.cleared), strict=True):
         assert {block for block in range(feed.length) if not feed.has(block)} <= gone
+        assert feed.audit(0, feed.length) == []  # D-1
     # And no entry names it.
     for entry in archive.history(0, archive.version).entries:
-        if entry.stat is not None and entry.stat.is_file:
-            try:
-                assert read_stat(archive, entry.stat) in life.meant[entry.name]
-            except BlockMissing as missing:
-                assert missing.index in life.cleared
+        stat = entry.stat
+        assert stat is None or stat.offset + stat.blocks <= content_of(archive).length
+        if stat is not None and life.cleared.isdisjoint(
+            range(stat.offset, stat.offset + stat.blocks)
+        ):
+            assert read_stat(archive, stat) in life.meant[entry.name]
+    assert paths(archive) in life.listings
     # And it is written on: what was told stays, and so does what came.
     assert [feed.behind for feed in feeds_of(archive)] == [0, 0]
     before, (_, content) = files(archive), lengths(archive)
@@ -157,7 +173,7 @@ def test_c1_c3_c4_a_crash_while_files_are_put_replaced_and_removed(monkeypatch):
     life.put("/d/b", b"b is in a folder")
     life.put("/d/c", b"c", b"is", b"too")
     life.commit()
-    life.writer.remove("/d/b")
+    life.remove("/d/b")
     life.put("/a", b"another a, larger than a batch", b"and its end")
     life.put("/e", b"e")
     life.commit()
@@ -188,6 +204,19 @@ def test_c7_d12_a_crash_after_a_full_disk_and_other_files_instead(feed, file):
     life.refused(f"{feed}.{file}")
     life.writer = ArchiveWriter(life.archive)
     life.put("/e", b"comes", b"in its place")
+    life.commit()
+    assert_all_crashes_end_well(life)
+
+
+def test_c7_d12_what_a_full_disk_left_half_written_is_never_taken_for_more_of_what_came_instead():
+    life = Life()
+    life.put("/first", b"first")
+    life.commit()
+    for number in range(8):
+        life.put(f"/d/{number}", b"all of a size")
+    life.refused("metadata.tree")
+    life.writer = ArchiveWriter(life.archive)
+    life.put("/e/0", b"all of a size")
     life.commit()
     assert_all_crashes_end_well(life)
 
@@ -237,6 +266,7 @@ def test_c1_c3_a_crash_while_replaced_blocks_are_dropped_beside_what_is_written(
     draft.write([b"and the rest"])
     life.writer.put("/c", draft, mtime=1, ctime=1)
     life.meant["/c"].add(b"half of a fileon its wayand the rest")
+    life.listings.add(paths(life.writer.archive))
     life.commit()
     assert_all_crashes_end_well(life)
 

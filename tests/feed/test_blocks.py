@@ -120,6 +120,19 @@ def test_rot_in_the_tree_never_punches_the_bytes_of_others():
         assert all(VALUES[block] in data for block in (*range(6), *range(12, 20)))
 
 
+@pytest.mark.parametrize("block", range(20))
+def test_rot_in_the_tree_beside_what_is_dropped_never_punches_the_bytes_of_others(block):
+    feed = new_feed(VALUES)
+    feed.clear(4, 6)
+    feed.clear(12, 14)
+    feed.close()
+    feed._storage.tree.write(32 + 40 * 2 * block + 36, b"\x00\x00\x01\x00")
+    again = Feed.open(feed._storage)
+    again.clear(6, 12)
+    data = feed._storage.data.read(0, 10_000)
+    assert all(VALUES[block] in data for block in (*range(4), *range(14, 20)))
+
+
 def test_d3_nothing_is_dropped_while_part_of_the_feed_is_lost():
     feed = new_feed(VALUES[:10], VALUES[10:])
     feed.close()
@@ -153,20 +166,19 @@ def test_small_blocks_dropped_one_by_one_free_room_together(tmp_path):
 # ---- blocks that were come by elsewhere
 
 
-def test_a_known_block_is_stored_if_it_fits_its_hash():
+def test_known_blocks_are_stored_if_they_fit_their_hashes():
     holder = new_feed(VALUES)
     reader = reader_of(holder)
     assert reader.leaf_hash(4) is None
-    assert not reader.put_known(4, VALUES[4])
+    assert reader.put_known([(4, VALUES[4])]) == []
     for block in (4, 9):
         reader.put_hashes(block, holder.proof(block, hash_only=True))
     assert reader.leaf_hash(4) == holder.leaf_hash(4)
-    assert not reader.put_known(4, VALUES[5])
+    assert reader.put_known([(4, VALUES[5])]) == []
     assert not reader.has(4)
-    assert reader.put_known(4, VALUES[4])
-    assert reader.put_known(4, VALUES[4])
-    # Its sibling's hash came along.
-    assert reader.put_known(5, VALUES[5])
+    # Its sibling's hash came along; of a third one nothing is known.
+    assert reader.put_known([(4, VALUES[4]), (7, VALUES[7]), (5, VALUES[5])]) == [4, 5]
+    assert reader.put_known([(4, VALUES[4])]) == [4]
     assert (reader.present_blocks, reader.present_bytes) == (2, len(VALUES[4] + VALUES[5]))
     reader.close()
     again = Feed.open(reader._storage)

@@ -14,7 +14,7 @@ from tests.helpers.feed_vectors import (
 from tests.helpers.small_feeds import new_feed, present, reader_of, send
 
 from datd.errors import BlockMissing
-from datd.feed.feed import Feed
+from datd.feed.feed import MAX_REMOTE_NODES, Feed
 from datd.feed.merkle import Proof
 from datd.storage.memory import memory_feed_storage
 
@@ -142,27 +142,10 @@ def test_seeks_agree_with_the_reference(name):
     feed.append(blocks_of(name))
     seek = next(seek for seek in load("seek")["seeks"] if seek["feed"] == name)
     for byte, block, rest in seek["rows"]:
-        assert feed.seek(byte) == (block, rest)
-    with pytest.raises(BlockMissing):
-        feed.seek(feed.byte_length + 1)
-
-
-def found_by_fetching(holder, reader, byte, attempts=12):
-    """Seek, fetching the block that is named until the answer is known."""
-    for _ in range(attempts):
-        try:
-            return reader.seek(byte)
-        except BlockMissing as missing:
-            send(holder, reader, missing.index)
-    return None
-
-
-def test_a_seek_over_a_sparse_copy_names_blocks_that_lead_to_the_answer():
-    holder = new_feed([bytes([index % 250]) * (1 + index % 9) for index in range(300)])
-    reader = reader_of(holder)
-    send(holder, reader, 299)
-    for byte in range(1, holder.byte_length, 97):
-        assert found_by_fetching(holder, reader, byte) == holder.seek(byte)
+        if 0 < byte < feed.byte_length:
+            assert feed.resolve_bytes(byte) == block
+            assert byte - feed.block_offset(block) == rest
+    assert feed.resolve_bytes(feed.byte_length + 1) is None
 
 
 def test_a_byte_request_is_resolved_by_who_knows():
@@ -188,3 +171,12 @@ def test_dirt_is_counted_until_the_flush():
     assert feed.dirty >= 6
     feed.flush()
     assert (feed.dirty, feed.dirty_blocks) == (0, 0)
+
+
+def test_what_a_peer_says_it_has_takes_no_more_memory_than_its_share():
+    feed = new_feed([b"x"] * 9000)
+    remote: set[int] = set()
+    for block in range(9000):  # "the neighbour's hash is here": both make the one above, and so on
+        feed.proof(block, digest=2, hash_only=True, remote=remote)
+        assert len(remote) < MAX_REMOTE_NODES + 100
+    assert remote

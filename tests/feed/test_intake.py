@@ -42,8 +42,8 @@ def test_empty_blocks_travel_and_take_no_bytes():
     reader = reader_of(holder)
     send(holder, reader, 5, 3, 0, 4, 2, 1)
     assert [reader.get(block) for block in range(6)] == [b"", b"a", b"", b"", b"bc", b""]
-    assert reader.seek(1) == (4, 0)
-    assert reader.seek(3) == (6, 0)
+    assert reader.resolve_bytes(1) == 4
+    assert reader.block_offset(5) == 3
 
 
 def test_a_growing_feed_is_followed():
@@ -57,7 +57,7 @@ def test_a_growing_feed_is_followed():
     assert reader.length == 12
     assert reader._store.signature_of(5)
     assert reader._store.signature_of(11)
-    assert reader.seek(11) == (11, 0)
+    assert reader.resolve_bytes(11) == 11
 
 
 def test_a_batch_in_any_order_and_with_doubles_is_stored_once():

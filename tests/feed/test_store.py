@@ -8,17 +8,19 @@ from datd.feed.feed import Feed
 from datd.storage.sleep import BITFIELD
 
 
-def test_d1_a_flush_makes_data_nodes_and_signatures_durable_before_the_bits():
+def test_d1_a_flush_makes_blocks_durable_before_their_signature_and_that_before_the_bits():
     recording = Recording()
     feed = Feed.create(recording.storage(), PAIR)
     recording.operations.clear()
     feed.append([b"one", b"two"])
-    assert [step.file for step in recording.operations] == ["data", "tree", "signatures"]
+    assert [step.file for step in recording.operations] == ["data", "tree"]
+    assert feed.signed_roots() is not None
     recording.operations.clear()
     feed.flush()
     steps = [(step.file, step.is_flush) for step in recording.operations]
-    assert steps[:3] == [("data", True), ("tree", True), ("signatures", True)]
-    assert {file for file, is_flush in steps[3:]} == {"bitfield"}
+    assert steps[:2] == [("data", True), ("tree", True)]
+    assert steps[2:4] == [("signatures", False), ("signatures", True)]
+    assert {file for file, is_flush in steps[4:]} == {"bitfield"}
     assert steps[-1] == ("bitfield", True)
     recording.operations.clear()
     feed.flush()

@@ -54,8 +54,10 @@ def foreign(vector: str, where: Path, *, owner_keys: Path | None = None) -> Fore
 
 async def adopt(owner: Node, folder: Path, **options: Any) -> HostedArchive:
     """Take a folder over, and wait until all that follows is done, which must go well."""
-    usual: dict[str, Any] = {"copied": False, "described": False, "watch": False, "chunking": "fixed"}
-    archive = await owner.library.adoption.adopt(str(folder), **(usual | options))
+    usual: dict[str, Any] = {"copied": False, "described": False, "watch": False}
+    archive = await owner.library.adoption.adopt(
+        str(folder), **(usual | {"chunking": "fixed"} | options)
+    )
     assert archive is not None
     jobs = owner.library.workshop.jobs
     await until(lambda: jobs.of(archive.key) is None, 120)

@@ -9,7 +9,7 @@ from tests.helpers.own_archives import files, new_archive, put, read, written
 
 from datd.archive.archive import Archive
 from datd.archive.writer import ArchiveWriter
-from datd.errors import ConfigError, NotWritableError, StorageError
+from datd.errors import ConfigError, FolderRefused, NotWritableError
 from datd.importing import importer as importing
 from datd.importing.importer import Importer
 
@@ -256,7 +256,7 @@ def test_a_folder_that_goes_away_does_not_empty_the_archive(
     for path in ("a", "b"):
         (folder / path).unlink()
     folder.rmdir()
-    with pytest.raises(StorageError, match="cannot be opened"):
+    with pytest.raises(FolderRefused, match="cannot be opened"):
         finish(importer)
     assert importer.advance() is None
     assert names(archive) == {"/a", "/b"}

@@ -2,11 +2,13 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.helpers.folders import write
 
+from datd.archive.writer import stored_names
 from datd.importing import scan as scanning
 from datd.importing.ignore import IgnoreRules
 from datd.importing.scan import File, Folder, FollowLinks, Scan, Skipped
@@ -137,6 +139,27 @@ def test_links_out_of_the_folder_are_followed_when_asked(linked: Path):
     assert "archive's own" in skipped(found)["key"].why
 
 
+def test_t50_not_even_then_is_followed_what_may_not_be_published(linked: Path):
+    (linked.parent / "other/.dat").mkdir(parents=True)
+    (linked.parent / "other/.dat/metadata.secret_key").touch()
+    (linked / "their-key").symlink_to("../other/.dat/metadata.secret_key")
+    asked: list[Path] = []
+
+    def refuse(target: Path) -> bool:
+        asked.append(target)
+        return False
+
+    rules = IgnoreRules.read(linked)
+    with closing(FolderTree(linked)) as tree, closing(FolderTree(Path("/"))) as top:
+        going = Scan(tree, rules, follow_links="all", outside=top, may_follow=refuse)
+        found = [each for each in going if each]
+    reasons = skipped(found)
+    assert "nothing may be published" in reasons["out"].why
+    assert "archive's own" in reasons["their-key"].why
+    assert "to-file" in files(found)
+    assert set(asked) == {linked.parent / "outside/secret.txt", Path("/dev/zero")}
+
+
 def test_no_link_is_followed_when_asked(linked: Path):
     found = scan(linked, follow_links="none")
     assert files(found) == ["plain.txt", "real/inner.txt"]
@@ -177,6 +200,22 @@ def test_paths_that_no_disk_takes_back_are_told(deep: tuple[Path, int]):
     assert files(found) == []
     (reason,) = skipped(found).values()
     assert "4096 bytes" in reason.why
+
+
+def test_files_deeper_than_archives_are_read_to_are_told(folder: Path):
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(1001):
+        os.close(os.open("f", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+        os.mkdir("d", dir_fd=here)
+        above, here = here, os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(above)
+    os.close(here)
+    found = scan(folder)
+    subprocess.run(["rm", "-r", folder / "d"], check=True)  # Python recurses, and not so deep
+    assert len(files(found)) == 1000
+    assert all(stored_names(path) for path in files(found))
+    ((path, reason),) = skipped(found).items()
+    assert (path, "1000 folders" in reason.why) == ("/".join("d" * 1000), True)
 
 
 def test_what_cannot_be_read_is_told_and_the_rest_goes_on(folder: Path):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from datd.errors import StorageError
+from datd.errors import FolderRefused
 from datd.importing.tree import FolderTree, NotRegular
 
 
@@ -75,9 +75,9 @@ def test_t44_the_folder_itself_is_not_reached_through_a_link(tmp_path: Path):
     (tmp_path / "real" / "inner").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "real")
     for folder in (tmp_path / "link", tmp_path / "link" / "inner"):
-        with pytest.raises(StorageError, match="name the folder itself"):
+        with pytest.raises(FolderRefused, match="name it itself"):
             FolderTree(folder)
-    with pytest.raises(StorageError, match="No such file"):
+    with pytest.raises(FolderRefused, match="No such file"):
         FolderTree(tmp_path / "absent")
 
 
@@ -87,10 +87,10 @@ def test_a_folder_that_was_removed_or_replaced_is_not_taken_for_an_empty_one(tmp
     tree = FolderTree(folder)
     tree.check()
     folder.rmdir()
-    with pytest.raises(StorageError, match="cannot be opened"):
+    with pytest.raises(FolderRefused, match="cannot be opened"):
         tree.check()
     (tmp_path / "other").mkdir()
     (tmp_path / "other").rename(folder)
-    with pytest.raises(StorageError, match="replaced"):
+    with pytest.raises(FolderRefused, match="replaced"):
         tree.check()
     tree.close()

@@ -33,6 +33,17 @@ def test_a_region_that_fills_up_becomes_full():
     assert FULL.all()
 
 
+def test_the_lowest_block_of_a_range_is_found_across_regions():
+    blocks = BlockMap.of_ranges([(2 * REGION, 3 * REGION), (INDEX_LIMIT - 5, INDEX_LIMIT)])
+    blocks.add(REGION + 7)
+    assert blocks.first(0, INDEX_LIMIT) == REGION + 7
+    assert blocks.first(REGION + 8, INDEX_LIMIT) == 2 * REGION
+    assert blocks.first(2 * REGION + 3, INDEX_LIMIT) == 2 * REGION + 3
+    assert blocks.first(3 * REGION, 2**53) == INDEX_LIMIT - 5
+    assert blocks.first(3 * REGION, INDEX_LIMIT - 5) is None
+    assert blocks.first(2**53, 2**53 + 1) is None
+
+
 def test_window_across_regions():
     blocks = BlockMap.of_ranges([(REGION - 2, REGION + 1)])
     assert blocks.window(REGION - 4, REGION + 4) == bitarray("00111000")
@@ -89,3 +100,6 @@ def test_it_is_a_set(steps):
             assert {low + at for at in window.search(bitarray("1"))} == {
                 i for i in there if low <= i < low + 100
             }
+            for start, stop in ((low, low + 100), (low + 13, low + 37), (low + 50, low + 50)):
+                lowest = min((i for i in there if start <= i < stop), default=None)
+                assert blocks.first(start, stop) == lowest

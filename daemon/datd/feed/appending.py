@@ -46,7 +46,7 @@ def append(
 
     Args:
         tree: Grows when all is written.
-        store: Takes data, nodes and the signature; then the bits are set.
+        store: Takes data and nodes, and notes the signature; then the bits are set.
         blocks: At least one.
         secret: The feed's 64-byte secret key.
         hashes: The blocks' leaf hashes, if they were worked out before.

@@ -153,25 +153,33 @@ class Blocks:
 
     def _widened(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Bytes of a run of blocks, and of their neighbours as far as those are not here either."""
-        if self._tree.drop_rotten(2 * start) or self._tree.drop_rotten(2 * end - 2):
-            return  # hashes do not fit: where it lies cannot be told, and others lie beside it
-        offset, stop = self._tree.block_offset(start), self._start_or_end(end)
+        offset, stop = self._sound_offset(start), self._sound_offset(end - 1, behind=True)
+        # Hashes that do not fit do not tell where it lies, and others lie beside it.
         if offset is None or stop is None:
             return
-        low = offset - self._empty(range(start - 1, max(-1, start - 1 - _NEIGHBOURS), -1))
-        high = stop + self._empty(range(end, min(self._tree.length, end + _NEIGHBOURS)))
+        first = self._last_empty(range(start - 1, max(-1, start - 1 - _NEIGHBOURS), -1))
+        last = self._last_empty(range(end, min(self._tree.length, end + _NEIGHBOURS)))
+        low = offset if first is None else self._sound_offset(first)
+        high = stop if last is None else self._sound_offset(last, behind=True)
+        low = offset if low is None else max(low, offset - _REACH)
+        high = stop if high is None else min(high, stop + _REACH)
         if low < high:
             yield low, high - low
 
-    def _empty(self, neighbours: range) -> int:
-        """Bytes of the first of some blocks, as long as none of them is here."""
-        size = 0
+    def _last_empty(self, neighbours: range) -> int | None:
+        """The last of some blocks up to which none is here, and all hashes are known."""
+        found = None
         for block in neighbours:
-            leaf = None if self._store.bitfield.get(block) else self._tree.get(2 * block)
-            if leaf is None or size >= _REACH:
+            if self._store.bitfield.get(block) or not self._tree.has(2 * block):
                 break
-            size += leaf.size
-        return min(size, _REACH)
+            found = block
+        return found
+
+    def _sound_offset(self, block: int, *, behind: bool = False) -> int | None:
+        """Where a block starts, or ends, if the hashes that say so are sound."""
+        if self._tree.drop_rotten(2 * block):
+            return None
+        return self._start_or_end(block + behind)
 
     def _start_or_end(self, block: int) -> int | None:
         if block >= self._tree.length:

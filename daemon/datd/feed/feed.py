@@ -6,6 +6,7 @@ Source: feeds.md; sleep.md section 10 for the order of writes.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from bitarray import bitarray
 
@@ -181,8 +182,7 @@ class Feed:
                 the proof. Without it nothing is assumed beyond the digest.
         """
         value = self.get(block)
-        if remote is not None and len(remote) > MAX_REMOTE_NODES:
-            remote.clear()
+        _bound(remote)
         proof = self._tree.proof(block, digest=digest, remote=remote, keeps=remote is not None)
         if proof is None:
             raise BlockMissing(self.discovery_key, block)
@@ -209,34 +209,6 @@ class Feed:
         if leaf is None:
             raise BlockMissing(self.discovery_key, block)
         return leaf.size
-
-    def seek(self, byte: int, *, first: int = 0, last: int | None = None) -> tuple[int, int]:
-        """Find the block that holds a byte, passing over empty ones.
-
-        Args:
-            byte: Position in the feed; 0 is always block 0, and the end gives the length.
-            first: A block that is known not to lie behind it.
-            last: A block that is known to lie behind it.
-
-        Returns:
-            The block, and the byte's offset in it.
-
-        Raises:
-            BlockMissing: Not known here. Its index is a good block to fetch before trying again.
-        """
-        if byte == 0:
-            return 0, 0
-        if byte == self.byte_length:
-            return self.length, 0
-        found = self._tree.seek(byte)
-        if found is None:
-            raise BlockMissing(self.discovery_key, max(first, self.length))
-        node, rest = found
-        if node & 1 == 0:
-            return node // 2, rest
-        low, high = self._tree.likely_blocks(node, rest)
-        best = low if last is None else min(low, last - 1)
-        raise BlockMissing(self.discovery_key, min(max(best, first), high))
 
     def resolve_bytes(self, position: int) -> int | None:
         """The block that a peer's byte request means, or None if it cannot be told from here."""
@@ -286,6 +258,7 @@ class Feed:
         Raises:
             BlockMissing: Nodes or signature are not here.
         """
+        _bound(remote)
         proof = self._tree.proof(block, digest=digest, hash_only=hash_only, remote=remote)
         if proof is None:
             raise BlockMissing(self.discovery_key, block)
@@ -336,22 +309,22 @@ class Feed:
         leaf = self._tree.get(2 * block)
         return self._intake.verifier.loose.get(2 * block) if leaf is None else leaf.hash
 
-    def put_known(self, block: int, value: bytes) -> bool:
-        """Store a block that was come by elsewhere, unflushed.
+    def put_known(self, blocks: Sequence[tuple[int, bytes]]) -> list[int]:
+        """Store blocks that were come by elsewhere, unflushed; gives those that are here now.
 
-        Returns:
-            Whether it is here now. It is not if its hash is not proven here or is another one.
+        A block is not if its hash is not proven here, or is another one.
 
         Raises:
-            StorageError: The disk refused. Nothing counts as stored.
+            StorageError: The disk refused; of the blocks some may be stored.
         """
-        if self.leaf_hash(block) != crypto.leaf_hash(value):
-            return False
+        fits = [one for one in blocks if self.leaf_hash(one[0]) == crypto.leaf_hash(one[1])]
         try:
-            self.put(block, value, Proof([]))
-        except IntegrityError:
-            return False  # the node above says otherwise: a block with a proof will settle it
-        return self.has(block)
+            self.put_many([(block, value, Proof([])) for block, value in fits])
+        except IntegrityError:  # a node above one says otherwise: a block with a proof settles it
+            for block, value in fits:
+                with suppress(IntegrityError):
+                    self.put(block, value, Proof([]))
+        return [block for block, _ in fits if self.has(block)]
 
     def _count(self, blocks: int, size: int) -> None:
         self.dirty_blocks += blocks
@@ -442,3 +415,8 @@ class Feed:
         finally:
             self._store.forget()
             self._storage.close()
+
+
+def _bound(remote: set[int] | None) -> None:
+    if remote is not None and len(remote) > MAX_REMOTE_NODES:
+        remote.clear()

@@ -209,17 +209,6 @@ class MerkleTree:
                 node = second
         return NodeIndex(node.index), rest
 
-    def likely_blocks(self, node: NodeIndex, rest: int) -> tuple[int, int]:
-        """Where to look below a node for the byte at `rest`: the likeliest block, and the last one.
-
-        Blocks are taken for equally large, which files cut by a program nearly are.
-        """
-        known = self.get(node)
-        low, high = flat_tree.left_span(node) // 2, flat_tree.right_span(node) // 2
-        if known is None or not known.size:
-            return low, high
-        return low + rest * (high - low + 1) // known.size, high
-
     # Asking
 
     def digest(self, block: int, also: "Sequence[int] | dict[int, bytes] | None" = None) -> int:

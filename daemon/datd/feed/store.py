@@ -51,6 +51,7 @@ class FeedStore:
         self.bitfield, self.bits_lost = self._open_bits()
         self.overlay: dict[int, Node] = {}
         self._overlay_signatures: dict[int, bytes] = {}
+        self._own_signatures: dict[int, bytes] = {}  # by length: they wait for the next flush
         self.dirty = 0
         self._hold_bits = False
         self._cache: dict[int, Node] = {}
@@ -106,7 +107,11 @@ class FeedStore:
         """The signature that covers a length, or None."""
         if not length:
             return None
-        return self.signatures.get(length - 1) or self._overlay_signatures.get(length)
+        return (
+            self._own_signatures.get(length)
+            or self.signatures.get(length - 1)
+            or self._overlay_signatures.get(length)
+        )
 
     # Writing
 
@@ -134,11 +139,8 @@ class FeedStore:
                 [(node.index, node.hash + node.size.to_bytes(8, "big")) for node in nodes]
             )
             self.dirty += 40 * len(nodes)
-        if signatures:
-            self.signatures.put_many(
-                [(length - 1, signature) for length, signature in signatures.items()]
-            )
-            self.dirty += 64 * len(signatures)
+        self._put_signatures(signatures)
+        self.dirty += 64 * len(signatures)
 
     def append(
         self,
@@ -149,6 +151,10 @@ class FeedStore:
         signature: bytes,
     ) -> None:
         """Put blocks of our own at the end of the data, with what proves them; see `write`.
+
+        The signature waits for `flush`. A crash may take any of what was not flushed: a signature
+        that it left would hold for blocks that are nowhere, and our feed could never be shorter
+        again (D-3). Blocks that it left without one are signed anew, to the same bytes.
 
         Args:
             offset: Where the data ends.
@@ -164,8 +170,14 @@ class FeedStore:
             starts = accumulate(map(len, blocks), initial=offset)
             self.data.write_many(zip(starts, blocks, strict=False))
         self.tree.put_many(entries.items())
-        self.signatures.put(length - 1, signature)
+        self._own_signatures[length] = signature
         self.dirty += size + 40 * len(entries) + 64
+
+    def _put_signatures(self, signatures: Mapping[int, bytes]) -> None:
+        if signatures:
+            self.signatures.put_many(
+                [(length - 1, signature) for length, signature in signatures.items()]
+            )
 
     def mark(self, nodes: Mapping[int, Node]) -> None:
         """Count written nodes as known."""
@@ -175,10 +187,12 @@ class FeedStore:
         self.bitfield.set_nodes(nodes)
 
     def flush(self) -> None:
-        """Make everything written durable: what bits speak of first, then the bits (D-1)."""
+        """Make everything written durable: blocks, then what signs them, then bits (D-1)."""
         if self.dirty:
             self.data.sync()
             self.tree.sync()
+            self._put_signatures(self._own_signatures)
+            self._own_signatures.clear()
             self.signatures.sync()
             self.flush_bits()
             self.dirty = 0
@@ -210,8 +224,6 @@ class FeedStore:
             self.tree.truncate(end)
             if inner:
                 self.tree.put_many(inner)
-        with suppress(StorageError):
-            self.signatures.truncate(length)
 
     # Repair
 
@@ -237,9 +249,11 @@ class FeedStore:
         try:
             for mended in self._mended:
                 mended.write_header()
-            self.write((), nodes.values(), signatures)
+            self.write((), nodes.values(), {})
+            # What a killed process left may be in memory only: as in `append`, it is signed last.
             self.data.sync()
             self.tree.sync()
+            self._put_signatures(signatures)
             self.signatures.sync()
             self._hold_bits = hold_bits
             if bitfield is not None:

@@ -6,19 +6,20 @@ those up. Source: archives.md section 10; dat-node with mirror-folder 3.0.0 for 
 """
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from datd.archive.archive import Archive
 from datd.archive.entries import Stat
 from datd.archive.writer import ArchiveWriter, Committed, Draft, stored_names
-from datd.errors import FolderNotEmpty, StorageError
+from datd.errors import FolderNotEmpty, FolderRefused
 from datd.importing.chunking import FIXED_SIZE, Chunking, chunker
 from datd.importing.content import UnusedBlocks, equals
 from datd.importing.hashing import HashingThread
 from datd.importing.ignore import IgnoreRules
 from datd.importing.known import Children, KnownVersion
+from datd.importing.noticed import look
 from datd.importing.progress import Progress
 from datd.importing.scan import File, Folder, FollowLinks, Scan, Skipped, unreadable
 from datd.importing.tree import FolderTree
@@ -64,6 +65,9 @@ class Importer:
         ignore_hidden: bool = True,
         follow_links: FollowLinks = "inside",
         delete: bool = True,
+        begins: Callable[[str, int], None] | None = None,
+        noticed: Collection[str] | None = None,
+        may_follow: Callable[[Path], bool] = lambda _: True,
     ) -> None:
         """Open the folder and read its rules.
 
@@ -75,10 +79,13 @@ class Importer:
             ignore_hidden: Leave out all that is hidden.
             follow_links: Whose targets are imported in place of symbolic links; see `Scan`.
             delete: Remove from the archive what is not in the folder.
+            noticed: Import only these files, as far as each can be judged by itself; see `look`.
+            may_follow: With `follow_links` "all": whether a file outside may be imported.
+            begins: Is told, before a file is written, its path and where its content will begin.
 
         Raises:
             NotWritableError, ArchiveFormatError: As `ArchiveWriter`.
-            StorageError: The folder cannot be opened.
+            FolderRefused: The folder cannot be opened.
             ConfigError: Its `.datignore` cannot be understood.
         """
         self.progress = Progress()
@@ -87,7 +94,9 @@ class Importer:
         self._now = now
         self._chunking: Chunking = chunking
         self._follow_links: FollowLinks = follow_links
+        self._may_follow = may_follow
         self._delete = delete
+        self._begins = begins
         self._rules = IgnoreRules.read(folder, ignore_hidden=ignore_hidden)
         self._unused = UnusedBlocks(archive)
         self._known = KnownVersion(archive)
@@ -96,7 +105,10 @@ class Importer:
         self._trees = [FolderTree(folder)]
         if follow_links == "all":
             self._trees.append(FolderTree(Path("/")))
-        self._steps: _Steps | None = self._work()
+        self._steps: _Steps | None = (
+            self._work() if noticed is None else self._take_noticed(noticed)
+        )
+        self._finished = False
         self._committed_at = now()
         self._size = 0
 
@@ -107,22 +119,23 @@ class Importer:
             What is new and durable, often nothing; None when all was done before.
 
         Raises:
-            StorageError: The disk of the archive refused, or the folder is gone. It is over; what
-                was committed stays, and another import goes on from there.
+            FolderRefused: The folder is gone, or cannot be read. It is over; what was committed
+                stays, and another import goes on from there.
+            StorageError: The disk of the archive refused. Likewise.
             BlockMissing: Part of the archive's metadata is not here. It is over.
         """
         if self._steps is None:
             return None
+        committed = Committed(_NOTHING, _NOTHING)
         try:
-            finished = self._slice(self._steps)
-            if finished or self._is_due():
-                committed = self._commit()
-            else:
-                committed = Committed(_NOTHING, _NOTHING)
+            if not self._finished and not self._is_due():
+                self._finished = self._slice(self._steps)
+                return committed
+            committed = self._commit()  # a slice of its own: the disk may take its time
         except BaseException:
             self.close()
             raise
-        if finished:
+        if self._finished:
             self.close()
         return committed
 
@@ -180,9 +193,36 @@ class Importer:
                     yield from self._skip(found)
             yield 0
 
+    def _take_noticed(self, paths: Iterable[str]) -> _Steps:
+        for path in sorted(paths):
+            found = look(self._trees[0], self._rules, path)
+            if found is None or self._lies_in_file(path):
+                continue
+            folder = path.rpartition("/")[0]
+            self._way = [(folder, self._known.children(folder))]
+            if isinstance(found, File):
+                yield from self._take(found)
+            elif self._delete and self._stat(path) is not None:
+                self._trees[0].check()
+                yield from self._remove_all(path)
+            yield 0
+
+    def _lies_in_file(self, path: str) -> bool:
+        """Whether the archive has a file where the folder has a folder: more is to be done then."""
+        names = path.split("/")
+        above = ("/".join(names[:depth]) for depth in range(1, len(names)))
+        entries = (self._writer.find(folder) for folder in above)
+        return any(e is not None and e.stat is not None and e.stat.is_file for e in entries)
+
     def _scan(self) -> Scan:
         outside = self._trees[1] if len(self._trees) > 1 else None
-        return Scan(self._trees[0], self._rules, follow_links=self._follow_links, outside=outside)
+        return Scan(
+            self._trees[0],
+            self._rules,
+            follow_links=self._follow_links,
+            outside=outside,
+            may_follow=self._may_follow,
+        )
 
     def _enter(self, folder: Folder) -> _Steps:
         # What the archive does not have needs no look-up: the first import makes none.
@@ -213,7 +253,7 @@ class Importer:
 
     def _skip(self, skipped: Skipped) -> _Steps:
         if not skipped.path:
-            raise StorageError(f"{self._trees[0].folder}: {skipped.why}")
+            raise FolderRefused(f"{self._trees[0].folder}: {skipped.why}")
         self.progress.skip(skipped)
         if skipped.gone and self._delete and self._stat(skipped.path) is not None:
             self._trees[0].check()
@@ -300,6 +340,8 @@ class Importer:
         draft = self._writer.begin()
         try:
             yield from self._unused.take_up(draft, descriptor)
+            if self._begins is not None:
+                self._begins(file.path, draft.byte_offset)
             whole = yield from self._write(draft, descriptor, before)
             if whole:
                 if known is not None:

@@ -42,6 +42,13 @@ class Progress:
         if len(self.skipped) < MAX_SKIPPED_NAMED:
             self.skipped.append(skipped)
 
+    def add(self, earlier: "Progress") -> None:
+        """Count what an import of some of the same files did before."""
+        self.added += earlier.added
+        self.changed += earlier.changed
+        self.removed += earlier.removed
+        self.unchanged -= earlier.added + earlier.changed
+
     def did(self, files: int, size: int) -> None:
         """Count files as done; the folder may have grown since it was counted."""
         self.files_done += files

@@ -7,11 +7,13 @@ Says what is there, file by file; reads none of them. Source: archives.md sectio
 import errno
 import os
 import stat as file_mode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
+from pathlib import Path
 from typing import Literal, NamedTuple
 
+from datd.errors import FolderRefused
 from datd.importing.ignore import IgnoreRules
 from datd.importing.tree import FolderTree
 
@@ -90,6 +92,7 @@ class Scan(Iterator[Folder | File | Skipped | None]):
         *,
         follow_links: FollowLinks = "inside",
         outside: FolderTree | None = None,
+        may_follow: Callable[[Path], bool] = lambda _: True,
     ) -> None:
         """Stand before the top.
 
@@ -100,11 +103,13 @@ class Scan(Iterator[Folder | File | Skipped | None]):
                 to files within the folder, to any file, or of none. Links to folders are never
                 followed, as in `dat`: whatever they hold is imported where it is.
             outside: The top of the file system, for "all".
+            may_follow: Says of a file outside of the folder whether it may be imported.
         """
         self._tree = tree
         self._rules = rules
         self._follow = follow_links
         self._outside = outside
+        self._may_follow = may_follow
         self._levels: list[_Level] = []
         self._started = False
 
@@ -129,7 +134,7 @@ class Scan(Iterator[Folder | File | Skipped | None]):
         return len(self._levels)
 
     def _enter(self, path: str) -> Folder | Skipped:
-        if len(self._levels) > MAX_DEPTH:
+        if len(self._levels) >= MAX_DEPTH:  # what is in it would lie one deeper
             return Skipped(path, f"it lies deeper than {MAX_DEPTH} folders")
         try:
             with self._tree.listing(path) as listed:
@@ -150,10 +155,10 @@ class Scan(Iterator[Folder | File | Skipped | None]):
         if entry.is_dir(follow_symlinks=False):
             if self._rules.prunes(path):
                 return None
-            return _unnameable(path, entry.name) or self._enter(path)
+            return unnameable(path, entry.name) or self._enter(path)
         if self._rules.ignores(path):
             return None
-        skipped = _unnameable(path, entry.name)
+        skipped = unnameable(path, entry.name)
         if skipped is not None:
             return skipped
         try:
@@ -179,11 +184,13 @@ class Scan(Iterator[Folder | File | Skipped | None]):
         inside = _relative(target, base)
         if inside is None and (self._follow != "all" or self._outside is None):
             return Skipped(path, "the link leads out of the folder", gone=True)
-        if inside is not None and inside.partition("/")[0] == ".dat":
-            return Skipped(path, "the link leads to the archive's own files", gone=True)
+        if ".dat" in (target if inside is None else inside).split("/"):
+            return Skipped(path, "the link leads to an archive's own files", gone=True)
         tree, place = self._tree, inside
         if place is None:
             assert self._outside is not None
+            if not self._may_follow(Path(target)):
+                return Skipped(path, "the link leads to where nothing may be published", gone=True)
             tree, place = self._outside, target.strip("/")
         found = tree.stat(place) if place else None
         if found is None or file_mode.S_ISDIR(found.st_mode):
@@ -200,7 +207,7 @@ def _in_order(entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
     return sorted(entries, key=lambda entry: entry.name.encode("utf-16-be", "surrogatepass"))
 
 
-def _unnameable(path: str, name: str) -> Skipped | None:
+def unnameable(path: str, name: str) -> Skipped | None:
     """Why no archive can hold a name, if it cannot."""
     try:
         size = len(path.encode())
@@ -215,11 +222,17 @@ def _unnameable(path: str, name: str) -> Skipped | None:
 
 
 def unreadable(path: str, error: OSError) -> Skipped:
-    """Why a file cannot be looked at; raises what concerns more than the file."""
+    """Why a file cannot be looked at.
+
+    Raises:
+        FolderRefused: It concerns more than the file.
+    """
     if isinstance(error, FileNotFoundError):
         return Skipped(path, "it vanished while it was looked at", gone=True)
     if error.errno in OUT_OF_DESCRIPTORS:
-        raise error
+        raise FolderRefused(
+            f"{path!r} cannot be opened just now: {error.strerror}; import again later"
+        ) from error
     return Skipped(path, f"it cannot be read: {error.strerror}")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from datd.errors import StorageError
+from datd.errors import FolderRefused
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A pipe would wait for its other end, a terminal would become ours.
@@ -36,7 +36,7 @@ class FolderTree:
             folder: Absolute, and without links in it: resolve it first, and check what comes out.
 
         Raises:
-            StorageError: It cannot be opened, or there is a link on the way.
+            FolderRefused: It cannot be opened, or there is a link on the way.
         """
         self.folder = folder
         top = os.open("/", _FOLDER)
@@ -60,14 +60,14 @@ class FolderTree:
         truth, that would empty the archive.
 
         Raises:
-            StorageError: It is gone, or another one is in its place.
+            FolderRefused: It is gone, or another one is in its place.
         """
         try:
             there, here = os.stat(self.folder), os.fstat(self._root)
         except OSError as error:
             raise _refused(self.folder, error) from error
         if (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino):
-            raise StorageError(f"{self.folder} was replaced by another folder: import it again")
+            raise FolderRefused(f"{self.folder} was replaced by another folder: import it again")
 
     @contextmanager
     def listing(self, path: str) -> Iterator[Iterator[os.DirEntry[str]]]:
@@ -128,7 +128,7 @@ def _descend(start: int, path: str) -> int:
     return here
 
 
-def _refused(folder: Path, error: OSError) -> StorageError:
+def _refused(folder: Path, error: OSError) -> FolderRefused:
     if error.errno in (errno.ELOOP, errno.ENOTDIR):
-        return StorageError(f"{folder} is no folder, or a link leads there: name the folder itself")
-    return StorageError(f"{folder} cannot be opened: {error.strerror}")
+        return FolderRefused(f"{folder} is no folder, or a link leads there: name it itself")
+    return FolderRefused(f"{folder} cannot be opened: {error.strerror}")

@@ -145,6 +145,26 @@ class BlockMap:
         self._parts.clear()
         return dropped
 
+    def first(self, start: int, stop: int) -> int | None:
+        """The lowest block of the set from start up to, not including, stop.
+
+        Empty regions cost nothing: a peer may claim a single block far away.
+        """
+        stop = min(stop, INDEX_LIMIT)
+        if start >= stop:
+            return None
+        region, last = start >> REGION_BITS, (stop - 1) >> REGION_BITS
+        whole = self._full.find(1, region, last + 1)
+        for partial in sorted(self._parts):
+            base = partial << REGION_BITS
+            if partial > last or 0 <= whole < partial:
+                break
+            if partial >= region:
+                at = self._parts[partial].find(1, max(0, start - base), min(REGION, stop - base))
+                if at >= 0:
+                    return base + at
+        return max(start, whole << REGION_BITS) if whole >= 0 else None
+
     def count(self) -> int:
         """How many blocks are in the set."""
         return self._full.count() * REGION + sum(part.count() for part in self._parts.values())

@@ -294,11 +294,6 @@ class FeedExchange:
         """Requests that this peer may have without an answer, whatever the size of blocks."""
         return self._pending.window.size
 
-    @property
-    def wanted_by_remote(self) -> bool:
-        """Whether the peer asked to be told about new blocks."""
-        return self._announcements.active
-
     def _receive_data(self, data: Data, now: float) -> list[Action]:
         index = data.index
         if data.value is None and self.hashes.answered(index, now):

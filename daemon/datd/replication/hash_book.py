@@ -55,7 +55,8 @@ class HashBook:
         taken: list[int] = []
         if not self._wanted or count <= 0:
             return taken
-        for low, high in self._open.runs(remote, 0, INDEX_LIMIT):
+        # Not to the end of what a peer may claim: that alone takes milliseconds.
+        for low, high in self._open.runs(remote, 0, self._open.wanted.end()):
             for index in range(low, high):
                 asked = self._in_flight.get(index ^ 1)
                 if asked is None:

@@ -57,16 +57,7 @@ class RemoteBlocks:
 
     def first_of(self, start: int, stop: int) -> int | None:
         """The lowest block that the peer offers from start up to, not including, stop."""
-        stop = min(stop, self.reach)
-        while start < stop:
-            region, low = start >> REGION_BITS, start & (REGION - 1)
-            part = self.part(region)
-            high = min(stop - start + low, REGION)
-            at = -1 if part is None else part.find(1, low, high)
-            if at >= 0:
-                return (region << REGION_BITS) + at
-            start = (region + 1) << REGION_BITS
-        return None
+        return self._claimed.first(start, stop) if self.trusted else None
 
     @property
     def crowded(self) -> bool:
