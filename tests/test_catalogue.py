@@ -6,7 +6,9 @@ from datd.catalogue import (
     MAX_GOOD_PEERS,
     Catalogue,
     Conflict,
+    Forking,
     GoodPeer,
+    ImportRules,
     Record,
     Signed,
     Summary,
@@ -50,6 +52,8 @@ async def test_what_was_added_is_there_after_a_restart(tmp_path):
         importing=True,
         location="/srv/maps",
         layout="dat",
+        import_rules=ImportRules("all", ignore_hidden=False, delete=False),
+        forking=Forking("ab" * 32, 12, {"title": "Ω"}),
         version_tags={"first": 1, "v2": 5},
         peers=[Address("10.0.0.1", 3282), Address("::1", 1)],
         good_peers=[

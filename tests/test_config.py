@@ -151,6 +151,16 @@ def test_a_resolver_is_asked_over_https_only(tmp_path):
         load(tmp_path, '[naming]\nresolvers = ["http://dns.example.org/"]\n')
 
 
+def test_decision_16_keys_of_the_dat_command_are_a_persons_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    assert config.owner_keys(load(tmp_path, "")) == Path("/home/ada/.dat/secret_keys")
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/datd")
+    assert config.owner_keys(load(tmp_path, "")) is None
+    named = load(tmp_path, 'owner_keys = "~/keys"')
+    assert config.owner_keys(named) == Path("/home/ada/keys")
+
+
 def test_decision_21_a_person_publishes_from_home_and_a_service_from_nowhere(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/home/ada")
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)

@@ -6,7 +6,9 @@ Nothing heavy is imported before a verb needs it: `datctl --help` waits for no H
 import asyncio
 import contextlib
 import inspect
+import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
@@ -42,6 +44,7 @@ class Exit(IntEnum):
     TIMED_OUT = 5
     INTERRUPTED = 130  # 128 and SIGINT, as shells have it
     PIPE_CLOSED = 141  # 128 and SIGPIPE
+    TERMINATED = 143  # 128 and SIGTERM
 
 
 _HELP = """Host Dat archives: fetch them, publish them, keep them and serve them to others.
@@ -139,6 +142,11 @@ def _launch(
 
 
 async def _run(verb: Any) -> Any:
+    task = asyncio.current_task()
+    # Whoever is ended as services are tidies up like one that is interrupted.
+    with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread
+        if task is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await verb
 
 
@@ -170,6 +178,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    _replace_closed()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names have letters that not every terminal has; those are written as `\u2603`.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app.meta(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
@@ -177,7 +189,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(Exit.USAGE, f"{_one_line(str(error))} (see datctl --help)")
     except errors.DatdError as error:
         return _fail(exit_status(error), _one_line(str(error)))
+    except asyncio.CancelledError:
+        return Exit.TERMINATED
     except KeyboardInterrupt:
+        if output.is_terminal(sys.stderr):
+            output.note("")  # what comes next does not belong behind the ^C
         return Exit.INTERRUPTED
     except BrokenPipeError:
         # Who read us has enough. The interpreter must not complain when it flushes at its end.
@@ -190,6 +206,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = f"{type(error).__name__}: {error}"
         return _fail(Exit.FAILED, f"this is a fault of datctl, please report it: {_one_line(text)}")
     return Exit.DONE
+
+
+def _replace_closed() -> None:
+    """Have standard streams that the caller closed hold nothing, instead of not being there."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115 - as long as the process
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
 
 
 def exit_status(error: errors.DatdError) -> Exit:

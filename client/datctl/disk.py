@@ -10,19 +10,22 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Self, TypeGuard
 
 from datctl.disk_names import OWN_PREFIX, is_reserved
 from datctl.errors import WriteError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_BEGUN_FILE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+# A pipe that somebody put there must not make us wait for its reader.
+_BEGUN_FILE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # A date before 1970 or after 2262 is no file's; the kernel counts nanoseconds in 64 bits.
 _LATEST = 9_223_372_036
+# FAT keeps times to two seconds.
+_COARSEST_SECONDS = 2.0
 
 
 class Skipped(Exception):
@@ -80,6 +83,29 @@ class DestinationFolder:
                 return False
             self._written.add((found.st_dev, found.st_ino))
             return True
+
+    def is_one_of(
+        self, parts: Sequence[str], versions: Collection[tuple[int, float | None]]
+    ) -> bool:
+        """Whether what lies there is some version of a file, or nothing that a file replaces.
+
+        Args:
+            parts: Where.
+            versions: Size and time of each. A time that was not kept when it was written, or only
+                roughly, is no reason against it.
+        """
+        with self._existing_folder(parts[:-1]) as folder:
+            try:
+                found = None if folder is None else os.lstat(parts[-1], dir_fd=folder)
+            except OSError:
+                found = None
+        if found is None or not stat.S_ISREG(found.st_mode):
+            return True
+        return any(
+            found.st_size == size
+            and (not _is_kept(mtime) or abs(found.st_mtime - mtime) <= _COARSEST_SECONDS)
+            for size, mtime in versions
+        )
 
     @contextlib.contextmanager
     def new_file(
@@ -169,7 +195,11 @@ class DestinationFolder:
                 parts = (*above, name)
                 if is_reserved(parts[0]):
                     continue
-                mode = os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode
+                status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                made = (status.st_dev, status.st_ino) in self._written
+                if made and status.st_nlink == 1:
+                    continue  # the disk, which knows no upper case, has it by another name
+                mode = status.st_mode
                 plain = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
                 if not plain or not wanted(parts, stat.S_ISDIR(mode)):
                     found.append(parts)
@@ -261,7 +291,12 @@ def _begin(folder: int, token: str | None) -> tuple[IO[bytes], str, bool]:
                 fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
                 found, named = os.fstat(file.fileno()), os.stat(name, dir_fd=folder)
                 # Another run may just have finished it, and given it its own name.
-                if stat.S_ISREG(found.st_mode) and os.path.samestat(found, named):
+                if (
+                    stat.S_ISREG(found.st_mode)
+                    and os.path.samestat(found, named)
+                    # A second name of a file elsewhere is none that we began.
+                    and (found.st_nlink, found.st_uid) == (1, os.geteuid())
+                ):
                     return file, name, True
             except OSError:
                 pass
@@ -275,9 +310,14 @@ def _is_of(found: os.stat_result, mtime: float | None) -> bool:
     return mtime is not None and round(found.st_mtime_ns / 10**6) == round(mtime * 1000)
 
 
+def _is_kept(mtime: float | None) -> TypeGuard[float]:
+    """Whether a file is given this time when it is written."""
+    return mtime is not None and 0 <= mtime < _LATEST
+
+
 def _finish(descriptor: int, executable: bool, mtime: float | None) -> None:
     os.fchmod(descriptor, 0o755 if executable else 0o644)
-    if mtime is not None and 0 <= mtime < _LATEST:
+    if _is_kept(mtime):
         nanoseconds = round(mtime * 1000) * 10**6
         os.utime(descriptor, ns=(nanoseconds, nanoseconds))
 

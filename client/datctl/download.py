@@ -6,7 +6,7 @@ one that is interrupted goes on at the next run.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 
@@ -65,6 +65,8 @@ class Download:
         changed: Called with the report whenever there is something new in it.
         wanted: Takes down the names that belong here, by their parts, and whether they are folders;
             None if nobody wants to know.
+        replaced: Size and time of those versions of a file that are replaced; another file under
+            its name stays. None: any file is replaced.
 
     Attributes:
         report: What became of the files so far.
@@ -79,6 +81,7 @@ class Download:
         wait: float,
         changed: Callable[[Report], None],
         wanted: dict[tuple[str, ...], bool] | None = None,
+        replaced: Callable[[tuple[str, ...]], Collection[tuple[int, float | None]]] | None = None,
     ) -> None:
         self._dat = dat
         self._snapshot = snapshot
@@ -87,6 +90,7 @@ class Download:
         self._changed = changed
         self.report = Report()
         self._wanted = wanted
+        self._replaced = replaced
 
     async def tree(self, path: str) -> None:
         """Everything below a folder of the archive. What nobody gives is noted, the rest comes."""
@@ -140,16 +144,22 @@ class Download:
         if self._folder.holds(parts, entry.size, mtime):
             self.report.kept += 1
             return
+        self._spare(parts)
         executable = bool(entry.mode & 0o100)
         token = await self._token(entry) if entry.size >= LASTING_SIZE else None
         with self._folder.new_file(parts, executable=executable, mtime=mtime, token=token) as file:
             before = self.report.size
             try:
                 await self._fetch(entry, file)
+                self._spare(parts)  # it may have been written meanwhile
             except BaseException:
                 self.report.size = before
                 raise
         self.report.files += 1
+
+    def _spare(self, parts: tuple[str, ...]) -> None:
+        if self._replaced is not None and not self._folder.is_one_of(parts, self._replaced(parts)):
+            raise Skipped("another file lies here, or it was changed: it stays")
 
     async def _token(self, entry: Entry) -> str | None:
         """What stands for the bytes of a file: a part of them that is here needs not come again."""

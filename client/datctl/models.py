@@ -102,6 +102,7 @@ class ArchiveChanges(Request):
         mode: As in `NewArchive`.
         include: As in `NewArchive`; null: nothing is fetched unasked.
         prune: Of a sparse archive, also one that becomes it: drop what it does not want (any more).
+        force: Also drop blocks of an archive of our own, by the mode `latest` or by `prune`.
         version: Mirror this version and nothing newer; null: follow the newest.
         networks: As in `NewArchive`; null: all of the daemon's.
         domain: As in `NewArchive`; null: none.
@@ -117,6 +118,7 @@ class ArchiveChanges(Request):
     mode: Mode | None = None
     include: Patterns | None = None
     prune: bool = False
+    force: bool = False
     version: Annotated[Whole, Field(ge=1)] | None = None
     watch: bool | None = None
     chunking: Chunking | None = None

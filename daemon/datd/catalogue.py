@@ -88,6 +88,30 @@ class GoodPeer(NamedTuple):
     useful: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ImportRules:
+    """How a folder is imported, whenever that is; see `Importer`."""
+
+    follow_links: str = "inside"
+    ignore_hidden: bool = True
+    delete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Forking:
+    """A copy that is not complete.
+
+    Attributes:
+        original: Key of what is copied, hex.
+        version: Number of the version that is copied.
+        fields: What its `/dat.json` shall say in place of what the original says.
+    """
+
+    original: str
+    version: int
+    fields: dict[str, str]
+
+
 @dataclass(slots=True)
 class Record:
     """One hosted archive. Times are seconds since 1970; `pinned` is the version to stop at.
@@ -103,6 +127,8 @@ class Record:
         source: The folder of this host that it is published from.
         watch: Whether changes in that folder are published as they happen.
         importing: Whether an import of that folder has begun and not ended: it is resumed.
+        import_rules: How that folder is imported.
+        forking: Of what it is to be a copy, while it is not one yet: that is resumed.
         location: Where its files lie, if somewhere of their own; None for the data folder.
         layout: How they lie there: "flat", "hyperdrive" or "dat".
         version_tags: Names that somebody gave to versions.
@@ -134,6 +160,8 @@ class Record:
     source: str | None = None
     watch: bool = False
     importing: bool = False
+    import_rules: ImportRules = ImportRules()
+    forking: Forking | None = None
     location: str | None = None
     layout: str = "flat"
     version_tags: dict[str, int] = field(default_factory=dict)
@@ -299,33 +327,11 @@ class Catalogue:
 
 
 _COLUMNS = [
-    "key",
-    "name",
-    "tags",
-    "mode",
-    "paused",
-    "pinned",
-    "added_at",
-    "updated_at",
-    "last_peer_at",
-    "dirty",
-    "downloaded",
-    "uploaded",
-    "summary",
-    "conflict",
-    "networks",
-    "shortname",
-    "domain",
-    "include",
-    "synced",
-    "writable",
-    "chunking",
-    "source",
-    "watch",
-    "importing",
-    "location",
-    "layout",
-]
+    "key", "name", "tags", "mode", "paused", "pinned", "added_at", "updated_at", "last_peer_at",
+    "dirty", "downloaded", "uploaded", "summary", "conflict", "networks", "shortname", "domain",
+    "include", "synced", "writable", "chunking", "source", "watch", "importing", "location",
+    "layout", "import_rules", "forking",
+]  # fmt: skip
 # `dirty` has a writer of its own: a save that was prepared earlier must not undo it.
 _UPSERT = (
     f"INSERT INTO archives ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
@@ -363,6 +369,8 @@ def _row(record: Record) -> tuple[Any, ...]:
         record.importing,
         record.location,
         record.layout,
+        json.dumps(asdict(record.import_rules)),
+        json.dumps(asdict(record.forking)) if record.forking else None,
     )
 
 
@@ -400,6 +408,8 @@ def _record(
         importing=bool(row["importing"]),
         location=row["location"],
         layout=row["layout"],
+        import_rules=ImportRules(**json.loads(row["import_rules"])),
+        forking=Forking(**json.loads(row["forking"])) if row["forking"] is not None else None,
         version_tags=version_tags,
         peers=peers,
         good_peers=good_peers,

@@ -200,6 +200,10 @@ class Config(BaseSettings):
         default=None,
         description="Folders that may be published (the user's home; as a service: none).",
     )
+    owner_keys: Path | None = Field(
+        default=None,
+        description="Secret keys of the dat command (~/.dat/secret_keys; as a service: none).",
+    )
     api_token: SecretStr | None = Field(
         None, min_length=1, description="Token of the API, instead of a made one."
     )
@@ -276,6 +280,18 @@ def import_roots(config: Config) -> list[Path]:
     if config.import_roots is not None:
         return [root.expanduser() for root in config.import_roots]
     return [] if os.environ.get("STATE_DIRECTORY") else [Path.home()]
+
+
+def owner_keys(config: Config) -> Path | None:
+    """Where the `dat` command of this user keeps secret keys, for archives that are taken over.
+
+    They are this user's own, so a service uses none unless it is told to.
+    """
+    if config.owner_keys is not None:
+        return config.owner_keys.expanduser()
+    if os.environ.get("STATE_DIRECTORY"):
+        return None
+    return Path.home() / ".dat" / "secret_keys"
 
 
 def socket_path(config: Config) -> Path | None:

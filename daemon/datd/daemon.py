@@ -115,7 +115,11 @@ class Daemon:
             ),
             networks=networking.names,
             secrets=Secrets(folder.keys),
-            roots=ImportRoots(config.import_roots(settings), data_folder=folder.path),
+            roots=ImportRoots(
+                config.import_roots(settings),
+                data_folder=folder.path,
+                owner_keys=config.owner_keys(settings),
+            ),
             history=folder.history,
             owner_keys=config.owner_keys(settings),
             network_views=networking.views,

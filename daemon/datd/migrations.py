@@ -64,4 +64,8 @@ MIGRATIONS = (
         PRIMARY KEY (key, tag)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE archives ADD COLUMN import_rules TEXT NOT NULL DEFAULT '{}';
+    ALTER TABLE archives ADD COLUMN forking TEXT;
+    """,
 )

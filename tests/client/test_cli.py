@@ -1,7 +1,9 @@
+import asyncio
 import subprocess
 import sys
 
 import pytest
+from tests.helpers.api import TOKEN
 
 from datctl import cli, errors
 
@@ -187,3 +189,37 @@ def test_a_closed_pipe_is_no_error_to_talk_about():
         shell=True, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stderr == ""
+
+
+async def test_a_terminal_with_few_letters_shows_the_others_by_number(started, dat):
+    await dat.create(name="mine")
+    await dat.put("mine", "/soup-\u2603.txt", b"x")
+    for line in (("ls", "mine"), ("log", "mine"), ("get", "mine", "x/../y\u2603/z", "--help")):
+        process = await started(*line, PYTHONIOENCODING="ascii")
+        out, err = await process.communicate()
+        assert (process.returncode, err) == (0, b""), line
+        assert b"soup-\\u2603.txt" in out or "--help" in line
+
+
+@pytest.mark.parametrize("line", ["put mine/x - <&-", "list >&-", "list 2>&-", "add --from - <&-"])
+async def test_streams_that_are_closed_are_no_fault(api, dat, line):
+    await dat.create(name="mine")
+    program = f"'{sys.executable}' -m datctl --api {api.url} --token {TOKEN} {line}"
+    process = await asyncio.create_subprocess_shell(
+        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    _, err = await process.communicate()
+    assert (process.returncode, b"fault" in err) == (0, False), err
+
+
+async def test_whoever_is_ended_leaves_nothing_half_written(started, dat, tmp_path):
+    await dat.create(name="mine")
+    await dat.put("mine", "/a", b"x")
+    place = tmp_path / "copy"
+    process = await started("get", "mine", str(place), "--follow")
+    await process.stdout.readline()
+    process.terminate()
+    async with asyncio.timeout(30):
+        _, err = await process.communicate()
+    assert process.returncode == 143
+    assert b"Traceback" not in err

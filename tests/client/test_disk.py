@@ -222,3 +222,27 @@ def test_what_is_not_wanted_is_found_and_discarded(tmp_path):
             folder.discard(parts)
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
     assert left == [".DATD", ".DATD/x", ".dat", ".dat/key", "wanted", "wanted/file"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda name: os.link(name.parent / "victim", name)])
+def test_what_others_put_under_the_name_of_a_begun_file_is_left_alone(tmp_path, make):
+    (tmp_path / "victim").write_text("mine")
+    make(tmp_path / ".datctl-ab")
+    with DestinationFolder(tmp_path) as folder:
+        assert begin(folder, b"new") == 0
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_a_file_is_some_version_by_its_size_and_time(tmp_path):
+    with DestinationFolder(tmp_path) as folder:
+        put(folder, "a", mtime=1_500_000_000.9)
+        put(folder, "timeless", mtime=None)
+        assert folder.is_one_of(("a",), [(9, 1.0), (3, 1_500_000_000.9)])
+        assert not folder.is_one_of(("a",), [(3, 1_500_000_003.0), (4, 1_500_000_000.9)])
+        assert not folder.is_one_of(("a",), [])
+        assert folder.is_one_of(("timeless",), [(3, None)])
+        assert folder.is_one_of(("absent",), [])
+        assert folder.is_one_of(("no", "such"), [])
+        os.utime(tmp_path / "a", (1_500_000_000, 1_500_000_000))  # as FAT keeps it
+        assert folder.is_one_of(("a",), [(3, 1_500_000_000.9)])

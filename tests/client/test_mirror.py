@@ -1,9 +1,10 @@
 import json
 
 import pytest
+from tests.helpers.people import as_ordinary_user
 
 from datctl.errors import UsageError, WriteError
-from datctl.mirror import STATE_NAME, Mirror
+from datctl.mirror import STATE_NAME, Mirror, alone
 
 
 @pytest.fixture
@@ -149,3 +150,77 @@ async def test_nothing_of_hostile_names_is_written_outside_nor_removed(api, dat,
         await mirror.bring(number)
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["copy"]
     assert not [p for p in place.iterdir() if p.name.lower() in (".dat", ".datd")]
+
+
+async def test_once_complete_nothing_that_was_put_or_changed_there_is_replaced(dat, mine, tmp_path):
+    place = tmp_path / "copy"
+    place.mkdir()
+    (place / "a").write_text("from an older copy")
+    mirror = Mirror(dat, mine, "/", place, wait=5)
+    await mirror.bring(3)
+    assert files_in(place)["a"] == b"/a", "the first time it is a copy like any other"
+    (place / "a").write_text("edited")
+    (place / "b").write_text("edited")
+    (place / "later").write_text("mine")
+    await dat.put(mine, "/b", b"theirs")
+    await dat.put(mine, "/later", b"theirs")
+    await dat.put(mine, "/deep/er/c", b"changed")
+    for run in (mirror, Mirror(dat, mine, "/", place, wait=5)):
+        report, _ = await run.bring(6)
+        told = [path for path, why in report.skipped if "it stays" in why]
+        assert sorted(told) == ["/b", "/later"] if run is mirror else ["/a", "/b", "/later"]
+        assert files_in(place) == {
+            "a": b"edited", "b": b"edited", "later": b"mine", "deep/er/c": b"changed"
+        }  # fmt: skip
+
+
+async def test_what_is_written_there_while_it_is_fetched_stays(dat, mine, tmp_path):
+    place = tmp_path / "copy"
+    mirror = Mirror(dat, mine, "/", place, wait=5)
+    await mirror.bring(3)
+    await dat.put(mine, "/b", b"theirs")
+
+    def edit(report):
+        if report.size:
+            (place / "b").write_text("edited meanwhile")
+
+    report, _ = await mirror.bring(4, edit)
+    assert [path for path, _ in report.skipped] == ["/b"]
+    assert (place / "b").read_text() == "edited meanwhile"
+
+
+async def test_a_first_run_that_was_cut_short_goes_on_as_a_copy(dat, mine, tmp_path):
+    place = tmp_path / "copy"
+    place.mkdir()
+    (place / "b").write_text("from an older copy")
+
+    def cut(report):
+        if report.files:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await Mirror(dat, mine, "/", place, wait=5).bring(3, cut)
+    await Mirror(dat, mine, "/", place, wait=5).bring(3)
+    assert files_in(place)["b"] == b"/b"
+
+
+async def test_two_runs_do_not_follow_into_one_folder(tmp_path):
+    with alone(tmp_path / "copy"), pytest.raises(WriteError, match="already"):  # noqa: SIM117
+        with alone(tmp_path / "copy"):
+            pass
+    with alone(tmp_path / "copy"):
+        pass
+
+
+async def test_the_note_is_written_whole_or_not_at_all(dat, mine, tmp_path):
+    place = tmp_path / "copy"
+    await Mirror(dat, mine, "/", place, wait=5).bring(3)
+    before = (place / STATE_NAME).read_text()
+    await dat.put(mine, "/b", b"new")
+    again = Mirror(dat, mine, "/", place, wait=5)
+    place.chmod(0o555)
+    with as_ordinary_user(tmp_path), pytest.raises(WriteError, match="cannot be written"):
+        await again.bring(4)
+    place.chmod(0o755)
+    assert (place / STATE_NAME).read_text() == before
+    assert [path.name for path in place.glob(f"{STATE_NAME}.*")] == []

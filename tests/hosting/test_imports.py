@@ -67,6 +67,41 @@ def test_a_second_wish_during_an_import_is_one_more_pass_of_the_same_job(told):
     told(of)
 
 
+async def at_the_end_of(ours, job):
+    """Wait for the moment in which an import has seen everything and writes that down."""
+    while ours.record.importing:  # noqa: ASYNC110 - a moment that nobody tells of
+        await asyncio.sleep(0)
+    assert job.ended_at is None
+
+
+def test_a_wish_that_comes_as_an_import_ends_is_not_lost(told):
+    async def of(network, folder):
+        write(folder / "site/a", b"a")
+        async with published(network, folder) as (one, ours):
+            imports = one.library.workshop.imports
+            job = await imports.start(ours)
+            await at_the_end_of(ours, job)
+            write(folder / "site/b", b"b")
+            await imports.start(ours)
+            await until(lambda: one.library.workshop.jobs.of(ours.key) is None)
+            assert await paths(ours) == ["/a", "/b"]
+            assert not ours.record.importing
+
+    told(of)
+
+
+def test_two_who_ask_at_once_get_the_same_import(told):
+    async def of(network, folder):
+        write(folder / "site/a", b"a")
+        async with published(network, folder) as (one, ours):
+            imports = one.library.workshop.imports
+            first, second = await asyncio.gather(imports.start(ours), imports.start(ours))
+            assert first is second
+            await until(lambda: first.ended_at is not None)
+
+    told(of)
+
+
 def test_an_import_that_was_under_way_goes_on_at_the_next_start(told):
     async def of(network, folder):
         write(folder / "site/a", b"a")

@@ -4,7 +4,7 @@ import pytest
 from tests.helpers.libraries import until
 
 from datd.errors import Busy, StorageError, UnknownJob
-from datd.hosting.jobs import AT_ONCE, KEPT, MAX_SKIPPED, WAITING, Jobs
+from datd.hosting.jobs import AT_ONCE, KEPT, MAX_SKIPPED, MAX_TEXT, WAITING, Job, Jobs
 from datd.keys import Key
 
 KEY, OTHER = Key(bytes(32)), Key(bytes(31) + b"\1")
@@ -106,3 +106,39 @@ async def test_only_jobs_of_a_kind_are_found(book):
     job = start(book, forever, kind="import")
     assert book.of(KEY, "import") is job
     assert book.of(KEY, "fork") is None
+    other = start(book, forever, OTHER)
+    assert book.by_archive() == {KEY: book.of(KEY), OTHER: other}
+
+
+async def test_copies_that_wait_for_peers_keep_no_import_waiting(book):
+    for _ in range(AT_ONCE + 1):
+        start(book, forever, kind="fork")
+    job = start(book, nothing, kind="import")
+    await until(lambda: job.state == "done")
+
+
+async def test_what_has_done_its_work_takes_no_further_wishes(book):
+    async def work(_):
+        loop.call_soon(lambda: seen.append(book.of(KEY)))  # before its end is in the book
+
+    loop = asyncio.get_running_loop()
+    seen: list[Job | None] = []
+    job = start(book, work)
+    await until(lambda: job.ended_at and seen)
+    assert seen == [None]
+
+
+async def test_texts_of_strangers_are_cut(book):
+    async def work(job):
+        job.skip("/" + "n" * 65_000, "r" * 65_000)
+        raise StorageError("e" * 65_000)
+
+    job = start(book, work)
+    await until(lambda: job.ended_at)
+    assert [len(text) for text in (*job.skipped[0], job.error or "")] == [MAX_TEXT] * 3
+
+
+async def test_nothing_begins_once_the_daemon_ends(book):
+    await book.close()
+    with pytest.raises(Busy, match="ending"):
+        start(book, nothing)

@@ -5,8 +5,10 @@ import errno
 from functools import partial
 
 import pytest
-from tests.helpers.libraries import Node, node, opened, read, state, until
+from tests.helpers.libraries import Node, content_of, node, opened, read, state, until
 
+from datd.archive.archive import Archive
+from datd.archive.writer import ArchiveWriter
 from datd.errors import Busy, NoRoom, NotWritableError, PathRefused, StorageError
 from datd.hosting.archive import HostedArchive
 from datd.hosting.descriptors import Descriptors
@@ -20,6 +22,19 @@ def has(archive: HostedArchive, version: int) -> bool:
 
 async def put(one: Node, archive: HostedArchive, path: str, body: bytes):
     return await one.library.publisher.put(archive, path, once(body))
+
+
+def marked(one: Node, archive: HostedArchive) -> int:
+    """How many blocks of content were noted as let out."""
+    mark = one.services.secrets.mark(archive.key.discovery_key)
+    assert mark is not None
+    assert mark.content is not None
+    return mark.content.length
+
+
+def unflushed(archive: HostedArchive) -> bool:
+    """Whether content was written that is not durable."""
+    return content_of(archive).feed.dirty > 0
 
 
 def test_c1_what_was_put_outlives_a_crash_and_so_does_the_right_to_write(told):
@@ -54,6 +69,36 @@ def test_a_peer_hears_of_content_before_the_entry_that_names_it(told):
             await until(lambda: state(copy) == "seeding")
             assert await read(copy, "/4") == b"4" * 100_000
             assert ours.record.updated_at is not None
+
+    told(of)
+
+
+def test_d2_what_a_long_write_has_not_committed_is_sealed_before_a_peer_is_served(told):
+    async def of(network, folder):
+        async with (
+            node(network, folder / "1") as one,
+            node(network, folder / "2", "10.0.0.2") as two,
+        ):
+            ours = await one.library.create()
+            await put(one, ours, "/old", b"o" * 100_000)
+            async with one.library.publisher.writing(ours) as desk:
+                draft = await desk.write(ArchiveWriter.begin)
+                for _ in range(3):
+                    await desk.write(lambda _: draft.write([bytes(50_000)] * 100))
+                content = content_of(ours).feed
+                assert content.length > 100
+                assert unflushed(ours)  # one flush for all of it comes with the commit
+                assert marked(one, ours) < content.length
+                copy = await two.add(ours.key, one)
+                await until(lambda: state(copy) == "seeding")
+                assert await read(copy, "/old") == b"o" * 100_000
+                assert not unflushed(ours)
+                assert marked(one, ours) == content.length
+                assert content_of(copy).feed.length == content.length
+                await desk.write(lambda _: draft.write([bytes(50_000)] * 100))
+                assert unflushed(ours)
+            assert not unflushed(ours)  # nothing is left half done
+            assert marked(one, ours) == content.length
 
     told(of)
 
@@ -100,6 +145,26 @@ def test_a_slow_sender_keeps_others_from_writing_only_once_it_sent_much(told):
     told(of)
 
 
+def test_what_an_import_wrote_is_still_there_after_the_next_put(told):
+    def written_apart(archive: Archive) -> None:
+        writer = ArchiveWriter(archive)
+        for number in range(3):
+            writer.mkdir(f"/d/{number}", mtime=1, ctime=1)
+        writer.commit()
+
+    async def of(network, folder):
+        async with node(network, folder) as one:
+            ours = await one.library.create()
+            await put(one, ours, "/d/first", b"1")
+            async with one.library.publisher.writing(ours) as desk:
+                await desk.grow(lambda: written_apart(desk.opened.archive))
+            await put(one, ours, "/d/last", b"2")
+            paths = [entry.path for entry in (await ours.list("/d"))[0]]
+            assert paths == ["/d/0", "/d/1", "/d/2", "/d/first", "/d/last"]
+
+    told(of)
+
+
 def test_a_body_that_breaks_off_leaves_nothing_that_a_reader_sees(told):
     async def of(network, folder):
         async def broken():
@@ -141,6 +206,20 @@ def test_t29_a_quota_stops_writing_and_all_stays_as_it_was(told):
                 await put(one, ours, "/b", b"b")
             await until(lambda: state(ours) == "seeding")
             assert await read(ours, "/a") == b"a" * 1_100_000
+
+    told(of)
+
+
+def test_t29_at_a_quota_files_can_still_be_removed_and_in_mode_latest_that_makes_room(told):
+    async def of(network, folder):
+        async with node(network, folder, max_archive_bytes=1_000_000) as one:
+            ours = await one.library.create(mode="latest")
+            await put(one, ours, "/d/a", b"a" * 1_100_000)
+            async with one.library.publisher.writing(ours) as desk:
+                await desk.remove("/d", recursive=True, check=lambda _: None)
+            async with ours.opened() as feeds:
+                await until(lambda: sum(live.present_bytes for live in feeds.live_feeds) < 10_000)
+            assert (await put(one, ours, "/b", b"b")).new
 
     told(of)
 

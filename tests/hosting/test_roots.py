@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from datd.errors import FolderRefused
@@ -6,7 +8,7 @@ from datd.hosting.roots import ImportRoots
 
 @pytest.fixture
 def place(tmp_path):
-    for folder in ("home/site", "home/data/keys", "etc"):
+    for folder in ("home/site", "home/data/keys", "home/.dat/secret_keys/ab", "etc"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "home/file").write_text("")
     (tmp_path / "home/out").symlink_to("../etc")
@@ -18,7 +20,11 @@ def place(tmp_path):
 
 @pytest.fixture
 def roots(place):
-    return ImportRoots([place / "home"], data_folder=place / "home/data")
+    return ImportRoots(
+        [place / "home"],
+        data_folder=place / "home/data",
+        owner_keys=place / "home/.dat/secret_keys",
+    )
 
 
 @pytest.mark.parametrize("path", ["home/site", "home/in", "home/./site/", "way-in/site"])
@@ -34,7 +40,20 @@ def test_decision_21_what_lies_elsewhere_may_not(place, roots, path):
     assert refused.value.forbidden
 
 
-@pytest.mark.parametrize("path", ["home", "home/data", "home/data/keys"])
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("home/file", True), ("home/site/any", True), ("etc/passwd", False),
+     ("home/data/keys/ab", False), ("home/.dat/secret_keys/ab/cd", False),
+     ("home/../etc/passwd", False)],
+)  # fmt: skip
+def test_t50_a_link_may_lead_to_files_below_a_root_and_to_no_others(place, roots, path, allowed):
+    assert roots.allow((place / path).resolve()) is allowed
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["home", "home/data", "home/data/keys", "home/.dat", "home/.dat/secret_keys/ab"],
+)
 def test_t50_our_own_data_is_never_published(place, roots, path):
     with pytest.raises(FolderRefused, match="secret keys"):
         roots.folder(f"{place}/{path}")
@@ -44,6 +63,13 @@ def test_t50_our_own_data_is_never_published(place, roots, path):
 def test_what_is_no_folder_is_refused(place, roots, path):
     with pytest.raises(FolderRefused):
         roots.folder(f"{place}/{path}")
+
+
+def test_a_name_that_no_text_can_hold_is_refused(place, roots):
+    os.mkdir(os.fsencode(place / "home") + b"/\xff")
+    os.symlink(b"\xff", place / "home/odd")
+    with pytest.raises(FolderRefused, match="no UTF-8"):
+        roots.folder(f"{place}/home/odd")
 
 
 @pytest.mark.parametrize("path", ["site", "", "~", "/a\0b"])

@@ -1,7 +1,8 @@
 from tests.helpers.libraries import node, source, state, until
 
 from datd.hosting.jobs import Jobs
-from datd.hosting.verification import verify
+from datd.hosting.verification import AT_ONCE, stretches, verify
+from datd.replication.block_map import INDEX_LIMIT, BlockMap
 
 
 async def verified(one, archive):
@@ -43,3 +44,13 @@ def test_an_archive_of_which_nothing_is_here_has_nothing_to_verify(told):
             assert (job.state, job.done) == ("done", 0)
 
     told(of)
+
+
+def test_l9_what_is_not_here_of_an_endless_feed_costs_nothing():
+    ranges = [(10, 10 + AT_ONCE + 1), (2**31, 2**31 + 1), (INDEX_LIMIT - 1, INDEX_LIMIT)]
+    assert list(stretches(BlockMap.of_ranges(ranges), INDEX_LIMIT)) == [
+        (10, 10 + AT_ONCE),
+        (10 + AT_ONCE, 10 + 2 * AT_ONCE),
+        (2**31, 2**31 + AT_ONCE),
+        (INDEX_LIMIT - 1, INDEX_LIMIT),
+    ]

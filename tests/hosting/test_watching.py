@@ -4,13 +4,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.helpers.libraries import until
 
 from datd.hosting.watching import FolderWatch
+from datd.importing.noticed import MOST_NOTICED
 
 # Five times what is seen on a busy machine.
 PATIENCE = 10.0
@@ -21,9 +23,11 @@ class Ear:
 
     def __init__(self) -> None:
         self.heard: list[tuple[Path, float]] = []
+        self.noticed: list[set[str]] = []
         self._news = asyncio.Event()
 
-    def __call__(self, folder: Path) -> None:
+    def __call__(self, folder: Path, paths: Collection[str]) -> None:
+        self.noticed.append(set(paths))
         self.heard.append((folder, time.monotonic()))
         self._news.set()
 
@@ -68,6 +72,17 @@ async def test_a_change_is_told_within_a_second_and_once(folder: Path):
         (folder / "b").write_text("b")
         await ear.wait_for(folder, after=2)
     assert len(ear.heard) == 3
+    assert ear.noticed == [set(), {"sub/a"}, {"b"}]
+
+
+async def test_of_many_changes_only_the_folder_is_told(folder: Path):
+    ear = Ear()
+    async with watching(ear, folder):
+        heard = len(ear.heard)
+        for number in range(MOST_NOTICED + 1):
+            (folder / f"{number}").touch()
+        await ear.wait_for(folder, after=heard)
+    assert set() in ear.noticed[heard:] or len(ear.heard) > heard + 1
 
 
 async def test_what_was_made_later_is_watched_too(folder: Path):
@@ -176,19 +191,21 @@ async def test_without_folders_there_is_no_thread_and_with_them_it_ends(folder: 
         await ear.wait_for(folder)
         began = time.monotonic()
     assert time.monotonic() - began < 5
-    assert len(os.listdir("/proc/self/task")) == before
+    # The watcher's own thread is told to end, and not waited for.
+    await until(lambda: len(os.listdir("/proc/self/task")) <= before, PATIENCE)
 
 
 PROGRAM = """
 import asyncio, logging, os, sys
 from pathlib import Path
 from datd.hosting.watching import FolderWatch
+from datd.importing.noticed import MOST_NOTICED
 logging.basicConfig(level=logging.WARNING)
 folder = Path(sys.argv[1])
 async def main():
     told = 0
     news = asyncio.Event()
-    def tell(folder):
+    def tell(folder, paths):
         nonlocal told
         told += 1
         news.set()

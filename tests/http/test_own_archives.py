@@ -6,6 +6,9 @@ import stat
 import pytest
 from tests.helpers.api import running_api
 
+from datd.catalogue import Forking
+from datd.hosting.stats import Savings
+
 V1 = "/api/v1"
 ARCHIVES = f"{V1}/archives"
 
@@ -71,6 +74,19 @@ async def test_t50_the_secret_key_is_private_and_not_among_the_files(api):
     assert told == {"key": made["key"], "secret_key": secret.hex()}
 
 
+async def test_what_an_archive_of_ours_holds_is_dropped_only_if_that_is_meant(api):
+    made = await make(api)
+    target = f"{ARCHIVES}/{made['key']}"
+    await put(api, made, "/a", b"first")
+    await put(api, made, "/a", b"second")
+    for changes in ({"mode": "latest"}, {"mode": "sparse", "prune": True}):
+        refused = await patch(api, made["key"], **changes)
+        assert (refused.status, refused.kind) == (409, "conflict"), changes
+    assert (await api.ask(f"{target}/files/a?version=1")).body == b"first"
+    changed = await patch(api, made["key"], mode="latest", force=True)
+    assert (changed.status, changed.json["mode"]) == (200, "latest")
+
+
 async def test_an_archive_of_ours_is_removed_only_if_that_is_meant(api):
     made = await make(api)
     path = f"{ARCHIVES}/{made['key']}"
@@ -134,6 +150,31 @@ async def test_a_folder_is_published_and_brought_up_to_date(api, tmp_path):
     assert twice.kind == "bad_request"
 
 
+async def test_a_copy_that_is_not_complete_says_so_and_what_to_do(api):
+    made = await make(api)
+    hosted = api.library.find(made["key"])
+    hosted.record.forking = Forking("ab" * 32, 3, {})
+    shown = (await api.ask(f"{ARCHIVES}/{made['key']}")).json
+    assert f"dat://{'ab' * 32}+3 is not complete" in shown["error"]
+    again = await api.post(f"{ARCHIVES}/{made['key']}/rescan", {})
+    assert (again.status, again.json["kind"]) == (202, "fork")
+    running = api.library.workshop.jobs.find(again.json["id"])
+    if running.task is not None:
+        await running.task
+    failed = (await api.ask(f"{V1}/jobs/{again.json['id']}")).json
+    assert failed["state"] == "failed"
+    assert "is not hosted any more" in failed["error"]
+
+
+async def test_what_need_not_be_downloaded_is_told(api):
+    made = await make(api)
+    assert made["saved"] == {"blocks": 0, "bytes": 0}
+    api.library.find(made["key"]).traffic.saved.add(Savings(asked=5, blocks=2, bytes=90))
+    shown = (await api.ask(f"{ARCHIVES}/{made['key']}")).json
+    assert shown["saved"] == {"blocks": 2, "bytes": 90}
+    assert (await api.ask(f"{V1}/stats")).json["saved"] == {"blocks": 0, "bytes": 0}
+
+
 async def test_a_folder_is_imported_by_the_rules_it_was_published_with(api, tmp_path):
     beside = tmp_path.parent / f"{tmp_path.name}-beside"
     site = beside / "site"
@@ -179,6 +220,27 @@ async def test_decision_21_only_folders_below_the_import_roots_are_published(tmp
         assert (await api.post(ARCHIVES, {"folder": str(root / "data/keys")})).kind == "forbidden"
         assert (await api.post(ARCHIVES, {"folder": str(root / "no")})).kind == "bad_request"
         assert (await api.post(ARCHIVES, {"folder": str(root / "in")})).status == 201
+
+
+async def test_of_a_version_that_is_not_there_no_copy_is_made(api):
+    made = await make(api)
+    await put(api, made, "/a", b"a")
+    refused = await api.post(f"{ARCHIVES}/{made['key']}/fork", {"version": 99})
+    assert refused.kind == "no_such_version"
+    assert len((await api.ask(ARCHIVES)).json["archives"]) == 1
+
+
+async def test_a_secret_key_that_is_here_already_disturbs_nobody(api):
+    made = await make(api)
+    target = f"{ARCHIVES}/{made['key']}/secret_key"
+    told = {"secret_key": (await api.ask(target)).json["secret_key"]}
+    ours = api.library.find(made["key"])
+    async with api.library.publisher.writing(ours) as desk:
+        body = json.dumps(told).encode()
+        answer = await api.ask(target, "Content-Type: application/json", method="PUT", body=body)
+        assert answer.status == 200
+        await desk.mkdir("/still", check=lambda _: None)
+    assert await names(api, made["key"]) == ["/still"]
 
 
 async def test_a_fork_has_the_files_of_its_version_and_another_key(api):

@@ -7,6 +7,8 @@ from urllib.parse import quote
 import pytest
 from tests.helpers.api import running_api
 
+from datd.http.paging import encode_cursor
+
 ARCHIVES = "/api/v1/archives"
 OLD = [("/a.txt", b"one"), ("/sub/b.txt", b"two"), ("/a.txt", b"three!"), ("/c", b"")]
 
@@ -105,6 +107,12 @@ async def test_a_cursor_of_another_difference_is_refused(api, own):
     for other in ("from=2", "from=0&path=/sub", "from=0&to=1"):
         assert (await api.ask(f"{own}/diff?{other}&cursor={cursor}")).kind == "bad_request"
     assert (await api.ask(f"{own}/diff?from=0&cursor=xyz")).kind == "bad_request"
+    odd = await api.ask(f"{own}/diff?from={quote('²')}&cursor={cursor}")
+    assert odd.status in (200, 400)  # a digit by name, and no number
+    for old, new in ((-1, 2), (0, -1), (2**70, 1)):
+        forged = encode_cursor(old, new, "/", "/a.txt")
+        answer = await api.ask(f"{own}/diff?from=x&to=x&cursor={forged}")
+        assert answer.kind in ("bad_request", "no_such_version"), answer
 
 
 async def test_a_version_by_number_tag_time_and_link(api, own):

@@ -113,6 +113,26 @@ async def test_t43_a_body_that_means_something_else_is_refused(api, headers, kin
     assert await names(api, files) == []
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_an_older_version_is_not_changed(api, method):
+    files = await create(api)
+    await put(api, files, "/a", b"1")
+    older = files.replace("/files", "+1/files")
+    assert (await api.ask(f"{older}/a", method=method)).kind == "bad_request"
+    assert (await api.ask(f"{files}/a")).body == b"1"
+    newest = files.replace("/files", "+latest/files")
+    assert (await api.ask(f"{newest}/a", method=method)).status in (200, 204)
+
+
+async def test_a_condition_that_says_nothing_overwrites_nothing(api):
+    files = await create(api)
+    await put(api, files, "/a", b"1")
+    for header in ("If-None-Match: abc", "If-None-Match:", "If-Match: abc"):
+        answer = await api.ask(f"{files}/a", header, method="PUT", body=b"2")
+        assert answer.kind in ("bad_request", "precondition"), header
+    assert (await api.ask(f"{files}/a")).body == b"1"
+
+
 async def test_files_and_folders_are_removed(api):
     files = await create(api)
     for path in ("/a/1", "/a/b/2", "/c"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from cyclopts import Parameter
 
 from datctl import output
-from datctl.commands import waiting, wording
+from datctl.commands import asking, waiting, wording
 from datctl.commands.options import DaemonOption, JsonOption, chosen_networks
 from datctl.errors import DatdError, NoDaemon, NotFound, Unauthorized, UsageError
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 AT_ONCE = 8
 # A link takes a hundred bytes; who names a film gets no film.
 MAX_LIST = 64 * 2**20
+# Each takes a kilobyte here until all are done; no seeder hosts more.
+MAX_LINKS = 100_000
 
 
 class _Result(NamedTuple):
@@ -170,6 +172,8 @@ async def _add_list(
     from datctl.lists import read_list
 
     items = read_list(_text_of(place))
+    if len(items) > MAX_LINKS:
+        raise UsageError(f"{place} has more than {MAX_LINKS} links: split it into several lists")
     turns = asyncio.Semaphore(AT_ONCE)
     try:
         async with client as dat, asyncio.TaskGroup() as group:
@@ -219,7 +223,8 @@ def _refusal(link: str) -> str | None:
 def _text_of(place: Path) -> str:
     try:
         if str(place) == "-":
-            data = sys.stdin.buffer.read(MAX_LIST + 1)
+            with asking.interruptible():
+                data = sys.stdin.buffer.read(MAX_LIST + 1)
         else:
             with place.expanduser().open("rb") as file:
                 data = file.read(MAX_LIST + 1)

@@ -1,6 +1,10 @@
-"""Questions to the person at the terminal, before something is deleted."""
+"""Questions to the person at the terminal, and reading what comes from there or a pipe."""
 
+import contextlib
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 
 from datctl import output
 from datctl.errors import UsageError
@@ -20,7 +24,26 @@ def agrees(question: str) -> bool:
     """Whether the answer is yes; anything else is no."""
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
-    answer = sys.stdin.readline()
+    with interruptible():
+        answer = sys.stdin.readline()
     if not answer.endswith("\n"):
         output.note("")  # the line was left with Ctrl-D
     return answer.strip().lower() in {"y", "yes"}
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end what waits for standard input, for the time of a `with`.
+
+    Elsewhere they cancel a task of the event loop, which stands still while a read blocks.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
+    end = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, end)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datctl.disk import DestinationFolder
     from datctl.download import Report, Snapshot
     from datctl.mirror import Mirror
-    from datctl.models import Entry
+    from datctl.models import Archive, Entry
 
 # A new version is here within a second or two; asking costs the daemon nothing.
 FOLLOW_SECONDS = 1.0
@@ -68,8 +68,9 @@ async def get(
 
     With `--follow`, each new version is brought here as it comes: only files that changed are
     written, and files that the archive has no more are removed, unless they were changed here or
-    never came from it. The file `.datctl-follow.json` in DEST says how far it is, so that a later
-    run goes on from there.
+    never came from it. Once the folder was complete, files that somebody put or changed here are
+    not replaced either, but reported. The file `.datctl-follow.json` in DEST says how far it is, so
+    that a later run goes on from there.
 
     **Examples**
 
@@ -119,17 +120,34 @@ async def get(
 
 async def _follow(dat: "Client", where: Place, dest: Path, wait: float) -> None:
     """Keep a folder like the newest version, as long as it takes."""
-    from datctl.mirror import Mirror
+    from datctl.mirror import Mirror, alone
 
     archive = await dat.archive(where.archive)
     if archive.version and await dat.head(archive.key, where.path, wait=wait) is not None:
         raise UsageError("--follow is for folders: datctl get copies the file once")
-    mirror = Mirror(dat, archive.key, where.path, dest, wait=wait)
-    output.note(f"following {archive.link} into {dest}; Ctrl-C ends that")
+    _require_elsewhere(archive, dest)
+    with alone(dest):
+        mirror = Mirror(dat, archive.key, where.path, dest, wait=wait)
+        output.note(f"following {archive.link} into {dest}; Ctrl-C ends that")
+        await _keep(dat, archive.key, mirror)
+
+
+def _require_elsewhere(archive: "Archive", dest: Path) -> None:
+    """Check that a folder is not followed into the one that it is published from."""
+    if archive.source is not None and archive.source == str(dest.resolve()):
+        raise UsageError(f"{archive.link} is published from that folder: name another one")
+
+
+async def _keep(dat: "Client", key: str, mirror: "Mirror") -> None:
     answering, retry = True, 0.0
     while True:
         try:
-            version = (await dat.archive_stats(archive.key)).version
+            version = (await dat.archive_stats(key)).version
+            if version < max(mirror.begun, default=0):
+                # A daemon that hosts it anew hears of its versions one after another.
+                raise TimedOut(
+                    f"the daemon knows version {version} only, and the folder has a later one"
+                )
             due = mirror.complete or time.monotonic() >= retry
             if version and due and not (mirror.complete and mirror.begun == [version]):
                 await _bring(mirror, version, retried=bool(retry))
@@ -138,7 +156,7 @@ async def _follow(dat: "Client", where: Place, dest: Path, wait: float) -> None:
         except (NoDaemon, NoPeers, TimedOut, TransferError) as error:
             # Whoever follows goes on when the daemon, or a peer, is there again.
             if answering:
-                output.note(f"{error}; trying again")
+                output.note(output.shown(f"{error}; trying again"))
             answering = False
         await asyncio.sleep(FOLLOW_SECONDS)
 

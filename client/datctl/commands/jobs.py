@@ -160,7 +160,7 @@ async def verify(
                 try:
                     job = await waiting.finish(dat, job.id, f"verify {archive}")
                 except DatdError as error:
-                    output.note(f"{archive}: {error}")
+                    output.note(output.shown(f"{archive}: {error}"))
                     job, failed = await dat.job(job.id), failed + 1
             ended.append(job)
             if not json:

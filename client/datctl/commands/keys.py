@@ -1,5 +1,6 @@
 """Verbs about secret keys: keys export, keys import. Whoever has one can write the archive."""
 
+import contextlib
 import getpass
 import json as json_text
 import os
@@ -11,7 +12,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from datctl import output
-from datctl.commands import wording
+from datctl.commands import asking, wording
 from datctl.commands.options import ArchiveArgument, DaemonOption
 from datctl.errors import NotFound, UsageError, WriteError
 
@@ -46,7 +47,7 @@ async def export_key(
             name="FILE",
             allow_leading_hyphen=True,
             help="A new file, which nobody else may read; by default KEY.secret here, with the "
-            "beginning of the key. - prints the secret key.",
+            "beginning of the key. - hands it on to a pipe.",
         ),
     ] = None,
     /,
@@ -63,6 +64,10 @@ async def export_key(
     - `datctl keys export recipes recipes.key`
     - `datctl keys export recipes - | ssh other datctl keys import`
     """
+    if str(file) == "-" and sys.stdout.isatty():
+        raise UsageError(
+            "a secret key is not shown on a terminal: name a file, or the program that takes it"
+        )
     async with daemon.client() as dat:
         found = await dat.secret_key(archive)
     if file is not None and str(file) == "-":
@@ -71,10 +76,16 @@ async def export_key(
     place = file if file is not None else Path(f"{found.key[:12]}.secret")
     try:
         descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as written:
-            written.write(found.secret_key + "\n")
-            written.flush()
-            os.fsync(written.fileno())
+        try:
+            with os.fdopen(descriptor, "w") as written:
+                written.write(found.secret_key + "\n")
+                written.flush()
+                os.fsync(written.fileno())
+        except BaseException:
+            # Half a key helps nobody, and would be in the way of the next try.
+            with contextlib.suppress(OSError):
+                place.unlink()
+            raise
     except FileExistsError as error:
         raise WriteError(f"{place} exists already: name another file") from error
     except OSError as error:
@@ -121,9 +132,10 @@ async def import_key(
 
 def _read(file: Path | None) -> bytes:
     if file is None or str(file) == "-":
-        if sys.stdin.isatty():
-            return getpass.getpass("secret key (it is not shown): ").encode()
-        return sys.stdin.buffer.read(_MAX_FILE)
+        with asking.interruptible():
+            if sys.stdin.isatty():
+                return getpass.getpass("secret key (it is not shown): ").encode()
+            return sys.stdin.buffer.read(_MAX_FILE)
     try:
         with file.expanduser().open("rb") as opened:
             return opened.read(_MAX_FILE)

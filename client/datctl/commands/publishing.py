@@ -21,7 +21,14 @@ from datctl.commands.options import (
     parse_place,
 )
 from datctl.commands.versions import change_line
-from datctl.errors import DatdError, NoDaemon, TransferError, Unauthorized, UsageError
+from datctl.errors import (
+    DatdError,
+    NoDaemon,
+    TimedOut,
+    TransferError,
+    Unauthorized,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from datctl.client import Client
@@ -182,7 +189,7 @@ async def _tell_changes(dat: "Client", key: str, seen: int) -> None:
                 await _tell_versions(dat, key, seen)
                 seen = version
             answering = True
-        except TransferError:
+        except (NoDaemon, TimedOut, TransferError):
             if answering:
                 output.note("the daemon does not answer just now")
             answering = False

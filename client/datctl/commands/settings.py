@@ -169,6 +169,8 @@ async def mode(
             changes: dict[str, Any] = {"prune": True} if prune else {}
             if mode is not None:
                 changes |= {"mode": mode, "include": include or None}
+            if force:
+                changes["force"] = True
             found = await dat.change(archive, **changes)
     if json:
         output.print_json(found)

@@ -1,5 +1,7 @@
 """Verbs that write files of archives of our own: put, rm, mkdir."""
 
+import asyncio
+import contextlib
 import os
 import stat
 import sys
@@ -84,7 +86,7 @@ async def put(
         if str(file) == "-":
             if recursive or where.path.endswith("/"):
                 raise UsageError("standard input needs the path of a file: ARCHIVE/PATH -")
-            chunks = _pieces(sys.stdin.buffer, lambda size: None)
+            chunks = _arriving(sys.stdin.fileno())
             written.append(await dat.put(where.archive, where.path, chunks, new=new))
         else:
             sources, skipped = _sources(file, where.path, recursive=recursive)
@@ -185,6 +187,23 @@ async def _pieces(file: IO[bytes], sent: Callable[[int], None]) -> AsyncIterator
     while piece := file.read(_PIECE):
         yield piece
         sent(len(piece))
+
+
+async def _arriving(descriptor: int) -> AsyncIterator[bytes]:
+    """What comes from a pipe or a person: Ctrl-C must not wait for the next piece of it."""
+    loop = asyncio.get_running_loop()
+    while True:
+        ready = asyncio.Event()
+        with contextlib.suppress(PermissionError):  # a plain file, which never keeps us waiting
+            loop.add_reader(descriptor, ready.set)
+            try:
+                await ready.wait()
+            finally:
+                loop.remove_reader(descriptor)
+        piece = os.read(descriptor, _PIECE)
+        if not piece:
+            return
+        yield piece
 
 
 async def rm(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from datd import crypto
-from datd.catalogue import Record
+from datd.catalogue import ImportRules, Record
 from datd.errors import Busy, DatdError, FolderRefused, StorageError
 from datd.hosting.archive import HostedArchive
 from datd.hosting.changes import Changes
@@ -24,6 +24,7 @@ from datd.hosting.jobs import Job
 from datd.hosting.lender import Lender, copy_feeds
 from datd.hosting.place import bitfields, is_folder_of_files, require_usable
 from datd.hosting.services import Services
+from datd.hosting.settings import AS_DAT_DOES
 from datd.hosting.workshop import Workshop
 from datd.keys import Key
 from datd.storage import layout
@@ -89,6 +90,7 @@ class Adoption:
         described: bool,
         watch: bool,
         chunking: str,
+        import_rules: ImportRules = AS_DAT_DOES,
         peers: Sequence[Address] = (),
         **settings: Any,
     ) -> HostedArchive | None:
@@ -100,6 +102,7 @@ class Adoption:
             described: Whether a title or description was asked for.
             watch: Whether changes there are published as they happen.
             chunking: How files are cut that are published from now on.
+            import_rules: How a folder that is ours is imported.
             peers: Sources to try at once.
             settings: As in `Library.add`.
 
@@ -120,7 +123,11 @@ class Adoption:
         fresh = self._of_key(found.key) is None
         if not copied and fresh:
             await asyncio.to_thread(_require_unused, found)
-        fields: dict[str, Any] = {"chunking": chunking, "watch": watch}
+        fields: dict[str, Any] = {
+            "chunking": chunking,
+            "watch": watch,
+            "import_rules": import_rules,
+        }
         if not copied:
             if found.layout == "dat":
                 settings["mode"] = "latest"  # all versions of a file share one place there

@@ -99,14 +99,11 @@ def store_known(feed: Feed, blocks: Sequence[tuple[int, bytes]]) -> Stored:
     """Write blocks that came from elsewhere on this machine, if their hashes are proven here.
 
     Raises:
-        StorageError: The disk refused. Those before are written.
+        StorageError: The disk refused; of the blocks some may be written.
     """
-    here, size = [], 0
-    for index, value in blocks:
-        new = not feed.has(index)
-        if feed.put_known(index, value):
-            here.append(index)
-            size += len(value) if new else 0
+    new = {index: len(value) for index, value in blocks if not feed.has(index)}
+    here = feed.put_known(blocks)
+    size = sum(new.get(index, 0) for index in here)
     return Stored(here, size, feed.present_bytes, [], None)
 
 

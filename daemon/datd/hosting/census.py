@@ -9,7 +9,7 @@ from functools import partial
 
 from datd.catalogue import Conflict, Record, Signed, Summary
 from datd.errors import ArchiveFormatError, BlockMissing, ForkError
-from datd.hosting import clearance
+from datd.hosting import clearance, folder_mirror
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.wants import Wants
@@ -26,6 +26,7 @@ async def take(opened: OpenArchive, record: Record) -> int:
     """
     wants, summary = opened.wants, record.summary
     version = wants.newest(opened)
+    await folder_mirror.settle(opened, version)
     await wants.look(opened, whole=_as_remembered(opened, record, version))
     tally = wants.tally
     if tally is not None:

@@ -29,6 +29,7 @@ from datd.hosting.known_blocks import KnownBlocks
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.noting import LEAST_BLOCK
 from datd.hosting.open_archive import OpenArchive
+from datd.hosting.stats import Savings
 from datd.replication.block_map import BlockMap
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ WINDOW: Final = 32768
 # block of it.
 _MOST_RUNS: Final = 4096
 
+# Blocks looked at in one go, 64 GiB in usual ones: a peer may claim four thousand million.
+_MOST_BLOCKS: Final = 2**22
+
 # A new connection asks for so many blocks in its first round trip. So many are left to flow while
 # the sample is under way, of a feed that is new here.
 LEFT_TO_FLOW: Final = 16
@@ -60,33 +64,12 @@ _DOUBTFUL: Final = 2
 _FRUITLESS: Final = 4
 _TRIED_ONE_IN: Final = 8
 
-# Seconds in which neither a hash nor a block comes until what is held back is let go: what a
-# request may take when others have the block, too (L-16).
+# Seconds until hashes are not waited for any longer, from the first one on in which not even a
+# block came: what a request may take when others have the block, too (L-16).
 _PATIENCE: Final = 5
 
 # Bytes read from another archive at a time: they are in memory until they are written here.
 _READ_BYTES: Final = 4 * 2**20
-
-
-@dataclass(slots=True)
-class Savings:
-    """What asking for hashes brought.
-
-    Attributes:
-        asked: Hashes asked for.
-        blocks: Blocks taken over instead of being fetched.
-        bytes: Their bytes.
-    """
-
-    asked: int = 0
-    blocks: int = 0
-    bytes: int = 0
-
-    def add(self, other: "Savings") -> None:
-        """Count what another one counted."""
-        self.asked += other.asked
-        self.blocks += other.blocks
-        self.bytes += other.bytes
 
 
 @dataclass(slots=True)
@@ -107,11 +90,7 @@ class Shelf:
 
 
 class Dedup:
-    """Decides for one content feed that is open. Costs nothing until something is to be fetched.
-
-    Attributes:
-        savings: Of this feed, since it was opened.
-    """
+    """Decides for one content feed that is open. Costs nothing until something is to be fetched."""
 
     def __init__(
         self, archive: "HostedArchive", opened: OpenArchive, live: LiveFeed, shelf: Shelf
@@ -124,7 +103,6 @@ class Dedup:
             live: Its content feed.
             shelf: Where else blocks may be.
         """
-        self.savings = Savings()
         self._archive = archive
         self._opened = opened
         self._live = live
@@ -185,7 +163,10 @@ class Dedup:
     def _fresh_runs(self) -> list[tuple[int, int]]:
         """Runs of blocks that could be asked for and were not considered before; now they are."""
         runs: list[tuple[int, int]] = []
-        for low, high in islice(self._live.picker.open_runs(), _MOST_RUNS):
+        left = _MOST_BLOCKS
+        for low, end in islice(self._live.picker.open_runs(), _MOST_RUNS):
+            high = min(end, low + left)
+            left -= high - low
             found = [
                 (low + start, low + stop)
                 for considered, start, stop in intervals(self._considered.window(low, high))
@@ -194,6 +175,8 @@ class Dedup:
             for start, stop in found:
                 self._considered.add_range(start, stop)
             runs += found
+            if not left:
+                break
         return runs
 
     def _forget(self, runs: Iterable[tuple[int, int]]) -> None:
@@ -306,7 +289,10 @@ class Dedup:
         return hits
 
     async def _something_comes(self) -> bool:
-        """Wait for hashes, which come behind blocks asked for before; False if neither comes."""
+        """Wait for hashes, which come behind blocks asked for before; False if neither comes.
+
+        A second without either, and blocks flow: what comes of the hashes is taken over later.
+        """
         traffic = self._archive.traffic.downloaded
         self._news.clear()
         before, quiet = traffic.total, 0
@@ -316,7 +302,9 @@ class Dedup:
                     await self._news.wait()
                     return True
             except TimeoutError:
-                quiet = quiet + 1 if traffic.total == before else 0
+                if quiet or traffic.total == before:
+                    self._release_runs([*self._window, *self._runs])
+                    quiet += 1
                 before = traffic.total
         return False
 
@@ -373,7 +361,7 @@ class Dedup:
             at += len(values)
 
     def _count(self, more: Savings) -> None:
-        self.savings.add(more)
+        self._archive.traffic.saved.add(more)
         self._shelf.savings.add(more)
 
     def _release_runs(self, runs: Iterable[tuple[int, int]]) -> None:

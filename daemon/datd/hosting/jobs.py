@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from datd.errors import Busy, DatdError, UnknownJob
 from datd.keys import Key
@@ -20,12 +20,16 @@ Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 # What ended is remembered for whoever comes to ask; a client that asks once a second sees its own
 # job end unless a hundred others do in that second.
 KEPT = 100
-# More at once would only take the disk from one another; the others wait for their turn.
+# More at once would only take the disk from one another; the others wait for their turn. Each kind
+# has turns of its own: copies that wait for peers, perhaps for ever, keep no import waiting.
 AT_ONCE = 4
 # A script that shares a thousand folders in one go may; one that runs wild may not.
 WAITING = 2_000
 # Shown to people: a folder with more than that is wrong as a whole.
 MAX_SKIPPED = 100
+# Characters shown of a path, a reason or an error: strangers' names have up to 64 KiB, and what
+# ended is remembered.
+MAX_TEXT = 1_000
 
 
 @dataclass(eq=False, slots=True)
@@ -68,7 +72,7 @@ class Job:
     def skip(self, path: str, why: str) -> None:
         """Note a path that was left out."""
         if len(self.skipped) < MAX_SKIPPED:
-            self.skipped.append((path, why))
+            self.skipped.append((path[:MAX_TEXT], why[:MAX_TEXT]))
 
 
 class Jobs:
@@ -85,7 +89,8 @@ class Jobs:
         self._wall_clock = wall_clock
         self._running: dict[str, Job] = {}
         self._ended: dict[str, Job] = {}
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._turns = {kind: asyncio.Semaphore(AT_ONCE) for kind in get_args(JobKind)}
+        self._closed = False
 
     def start(
         self,
@@ -108,8 +113,7 @@ class Jobs:
         Raises:
             Busy: Far too much waits already.
         """
-        if len(self._running) >= WAITING:
-            raise Busy(f"{WAITING} jobs are under way: wait until some have ended")
+        self.require_room()
         name = os.urandom(6).hex()
         job = Job(name, kind, archive, unit, self._wall_clock(), text=text)
         self._running[name] = job
@@ -117,6 +121,17 @@ class Jobs:
         # By callback: a task that is cancelled before its first step reaches no `finally`.
         job.task.add_done_callback(lambda task: self._over(job, cancelled=task.cancelled()))
         return job
+
+    def require_room(self) -> None:
+        """Check that another job may begin.
+
+        Raises:
+            Busy: Far too much waits already.
+        """
+        if self._closed:
+            raise Busy("the daemon is ending")
+        if len(self._running) >= WAITING:
+            raise Busy(f"{WAITING} jobs are under way: wait until some have ended")
 
     def find(self, name: str) -> Job:
         """The job with an id.
@@ -137,9 +152,19 @@ class Jobs:
     def of(self, archive: Key, *kinds: JobKind) -> Job | None:
         """What works on an archive now: the oldest job, of these kinds if any are named."""
         for job in self._running.values():
-            if job.archive == archive and (not kinds or job.kind in kinds):
+            if job.archive != archive or job.state != "running":  # who has ended does no more
+                continue
+            if not kinds or job.kind in kinds:
                 return job
         return None
+
+    def by_archive(self) -> dict[Key, Job]:
+        """What `of` gives for every archive that something works on, looked up once for all."""
+        found: dict[Key, Job] = {}
+        for job in self._running.values():
+            if job.state == "running":
+                found.setdefault(job.archive, job)
+        return found
 
     async def cancel(self, job: Job) -> None:
         """End a job; what it did so far stays."""
@@ -153,7 +178,8 @@ class Jobs:
             await self.cancel(job)
 
     async def close(self) -> None:
-        """End everything: the daemon ends."""
+        """End everything, and begin nothing any more: the daemon ends."""
+        self._closed = True
         for job in list(self._running.values()):
             if job.task is not None:
                 job.task.cancel()
@@ -163,11 +189,11 @@ class Jobs:
 
     async def _run(self, job: Job, work: Callable[[Job], Awaitable[None]]) -> None:
         try:
-            async with self._turn:
+            async with self._turns[job.kind]:
                 await work(job)
             job.state = "done"
         except DatdError as error:
-            job.state, job.error = "failed", str(error)
+            job.state, job.error = "failed", str(error)[:MAX_TEXT]
             log.warning("%s: a job failed (%s): %s", job.archive.discovery_key, job.kind, error)
         except Exception:
             # Nobody waits for this task, and its fault must not end the daemon.

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 # blocks than this are not noted, and where blocks are smaller on average no hash is asked for.
 LEAST_BLOCK: Final = 2048
 
+# L-9: an author may sign a feed of 2^32 blocks, whose bits are half a gigabyte, and give one block.
+# Longer feeds than this, 4 TB of usual blocks, are not noted; bits of such a one are 8 MiB.
+MOST_BLOCKS: Final = 2**26
+
 # Blocks whose hashes are read in one call into the lane: some 20 ms (T-27: below 200).
 SLICE: Final = 4096
 
@@ -40,6 +44,8 @@ async def note(known: KnownBlocks, archive: bytes, opened: OpenArchive) -> None:
     """
     live = opened.content
     if live is None or live.feed.byte_length < LEAST_BLOCK * live.feed.length:
+        return
+    if live.feed.length > MOST_BLOCKS:
         return
     noted = await known.noted(archive)
     noted += zeros(max(0, live.feed.length - len(noted)), endian="big")

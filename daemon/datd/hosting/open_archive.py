@@ -21,7 +21,7 @@ from datd.errors import (
     Timeout,
 )
 from datd.hosting.batches import Served, Stored, digests, serve_batch, store_batch, store_known
-from datd.hosting.growing import Grown, grow
+from datd.hosting.growing import Growing, Grown
 from datd.hosting.lane import Lane
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.opening import open_live
@@ -45,6 +45,7 @@ FLUSH_BYTES = 64 * 2**20
 FLUSH_BLOCKS = 4096
 
 CLOSED = "the archive was closed while this went on: try again"
+FAILED = "a file of this archive could not be written before: it is opened anew"
 
 
 class OpenArchive:
@@ -212,13 +213,8 @@ class OpenArchive:
         return await self._write(live, partial(store_known, live.feed, blocks))
 
     async def _write(self, live: LiveFeed, call: Callable[[], Stored]) -> Stored:
-        self._require_open()
-        await self._before_write()
-        try:
-            stored = await self.lane.run_and_tell(partial(self._stored, live), call)
-        except StorageError as error:
-            self.broken = self.broken or not is_full(error)
-            raise
+        tell: Callable[[Stored], None] = partial(self._stored, live)
+        stored = await self._change(call, tell, passes=is_full)
         if live.feed.dirty >= FLUSH_BYTES or live.feed.dirty_blocks >= FLUSH_BLOCKS:
             await self.flush()
         return stored
@@ -229,25 +225,17 @@ class OpenArchive:
             live.stored(stored.here)
             live.hashes_arrived(stored.hashes)
 
-    async def grow(self, call: Callable[[], T]) -> T:
-        """Run a call in the lane that appends to our own feeds; peers hear of it when it is over.
-
-        Args:
-            call: Has made durable what it appended when it returns or raises (D-2), unless it
-                raises a StorageError: then all is broken, and to be opened anew (D-4, D-12).
+    async def grow(self, growing: Growing, call: Callable[[], T]) -> T:
+        """Run a call in the lane that appends to our own feeds; peers hear of what it sealed.
 
         Raises:
+            StorageError: The disk refused: all is broken, and to be opened anew (D-4, D-12).
             Timeout: The archive was closed.
         """
-        self._require_open()
-        await self._before_write()
-        lives = self.live_feeds
-        tell = partial(self._tell_of, lives)
-        try:
-            grown = await self.lane.run_and_tell(tell, grow, [live.feed for live in lives], call)
-        except StorageError:
-            self.broken = True
-            raise
+        if self.broken:
+            raise StorageError(FAILED)
+        tell = partial(self._tell_of, self.live_feeds)
+        grown = await self._change(partial(growing.grow, call), tell, passes=lambda _: False)
         if grown.error is not None:
             raise grown.error
         return cast(T, grown.result)
@@ -266,8 +254,6 @@ class OpenArchive:
             StorageError: The disk refused; all is broken from then on.
             Timeout: The archive was closed.
         """
-        self._require_open()
-        await self._before_write()
         before = live.present_bytes
 
         def work() -> tuple[list[int], int]:
@@ -278,12 +264,24 @@ class OpenArchive:
             if not self._closed:
                 live.lost(gone)
 
-        try:
-            await self.lane.run_and_tell(tell, work)
-        except StorageError as error:
-            self.broken = self.broken or not isinstance(error, ReadOnlyError)
-            raise
+        await self._change(work, tell, passes=lambda error: isinstance(error, ReadOnlyError))
         return before - live.present_bytes
+
+    async def _change(
+        self,
+        call: Callable[[], T],
+        tell: Callable[[T], None],
+        *,
+        passes: Callable[[StorageError], bool],
+    ) -> T:
+        """Run a call in the lane that writes; unless the error passes, all is broken then."""
+        self._require_open()
+        await self._before_write()
+        try:
+            return await self.lane.run_and_tell(tell, call)
+        except StorageError as error:
+            self.broken = self.broken or not passes(error)
+            raise
 
     async def digests(self, live: LiveFeed, ask: Sequence[int]) -> list[int]:
         """What is held above each of some blocks."""
@@ -306,9 +304,13 @@ class OpenArchive:
             remote_nodes: What a peer has that keeps every hash; only the lane touches it.
             max_bytes: Stop behind the block that exceeds it.
         """
-        return await self.run(
-            partial(serve_batch, live.feed, channel, requests, remote_nodes, max_bytes)
-        )
+
+        def work() -> Served:
+            if self.desk is not None:
+                self.desk.growing.seal()
+            return serve_batch(live.feed, channel, requests, remote_nodes, max_bytes)
+
+        return await self.run(work)
 
     async def run(self, call: Callable[[], T]) -> T:
         """Run a read in the lane. Blocks that it finds damaged are fetched again.
@@ -387,7 +389,12 @@ class OpenArchive:
 
     @property
     def dirty(self) -> bool:
-        """Whether something was written that may not be on the disk yet."""
+        """Whether something was written that may not be on the disk yet, and is to be before long.
+
+        What a writer of ours has not committed is its own business, and is not.
+        """
+        if self.desk is not None and self.desk.growing.waits:
+            return False
         return any(live.feed.dirty for live in self.live_feeds)
 
     async def flush(self) -> None:
@@ -402,7 +409,7 @@ class OpenArchive:
                 if not live.feed.dirty:
                     continue
                 if self.broken:
-                    raise StorageError("a file of this archive could not be written before")
+                    raise StorageError(FAILED)
                 try:
                     await self.lane.run(live.feed.flush)
                 except StorageError:

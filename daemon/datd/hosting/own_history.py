@@ -128,18 +128,18 @@ class OwnHistory:
                 "fetched from its mirrors"
             )
         content = self._opened.content
-        if content is None or await self._opened.run(self._extent) > content.feed.length:
+        if content is None or await self._extent() > content.feed.length:
             raise Behind(
                 "content that entries of this archive name was signed, and is not here: try again "
                 "when a mirror of it is online"
             )
 
-    def _extent(self) -> int:
+    async def _extent(self) -> int:
         # Content blocks that entries name. What the mark covers is here in both feeds.
         archive, extent = self._opened.archive, 0
         since = self._mark.metadata.length - 1 if self._mark and self._mark.metadata else 0
         while since < archive.version:
-            page = archive.history(since, HISTORY_LOOKED_AT)
+            page = await self._opened.run(partial(archive.history, since, HISTORY_LOOKED_AT))
             for entry in page.entries:
                 if entry.stat is not None:
                     extent = max(extent, entry.stat.offset + entry.stat.blocks)

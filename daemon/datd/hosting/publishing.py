@@ -24,8 +24,11 @@ from datd.errors import (
     NotWritableError,
     PathRefused,
     StorageError,
+    Timeout,
 )
+from datd.feed.feed import Feed
 from datd.hosting.archive import HostedArchive
+from datd.hosting.growing import Growing
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.own_history import OwnHistory, signed
 from datd.hosting.secrets import Mark
@@ -66,6 +69,7 @@ class Desk:
     Attributes:
         archive: The archive.
         opened: Its feeds.
+        growing: The same, for whoever is in their lane.
     """
 
     def __init__(
@@ -77,6 +81,8 @@ class Desk:
         self._history = OwnHistory(opened, mark)
         self._writer: ArchiveWriter | None = None
         self._written_to = 0
+        self._unpublished = 0
+        self.growing = Growing(self._feeds, self._set_mark)
 
     async def take(self, *, reachable: bool) -> None:
         """Sit down: nobody else writes from here on.
@@ -94,46 +100,74 @@ class Desk:
         """Give back the memory of folders that were written, and whatever waits."""
         self._writer = None
 
-    async def write(self, change: Callable[[ArchiveWriter], T]) -> T:
-        """Change something in the lane; what was appended is durable, and told to peers, then.
+    async def leave(self) -> None:
+        """Stand up: what was appended and not committed is sealed all the same."""
+        with suppress(Timeout):
+            if self.growing.waits and not self.opened.broken:
+                await self.opened.grow(self.growing, self.growing.seal)
+                self._count()
+
+    async def write(self, change: Callable[[ArchiveWriter], T], *, removes: bool = False) -> T:
+        """Change something in the lane; what it commits is durable, and told to peers, then.
+
+        Args:
+            change: Does it.
+            removes: Whether it only removes: that is how an owner makes room, so it needs none.
 
         Raises:
             NoRoom: There is none for more.
             StorageError: The disk refused; the archive is to be opened anew.
         """
-        return await self.grow(lambda: change(self._lent()))
+        if not removes:
+            self._require_room()
+        return await self._grow(lambda: change(self._lent()))
 
     async def grow(self, call: Callable[[], T]) -> T:
         """The same for a call that has a writer of its own."""
-        held = sum(live.present_bytes for live in self.opened.live_feeds)
-        lacking = self._services.room.refusal(held)
+        # Ours knows nothing of what that one writes: its next entry would hide those from readers.
+        self.rest()
+        self._require_room()
+        return await self._grow(call)
+
+    def _require_room(self) -> None:
+        lacking = self._services.room.refusal(self._held)
         if lacking is not None:
             raise NoRoom(lacking)
-        result = await self.opened.grow(partial(self._settled, call))
-        size = sum(live.present_bytes for live in self.opened.live_feeds) - held
-        if size:
-            self.archive.published(size)
-        return result
+
+    @property
+    def _held(self) -> int:
+        return sum(live.present_bytes for live in self.opened.live_feeds)
+
+    async def _grow(self, call: Callable[[], T]) -> T:
+        held = self._held
+        try:
+            return await self.opened.grow(self.growing, partial(self._followed, call))
+        finally:
+            self._unpublished += self._held - held
+            self._count()
+
+    def _count(self) -> None:
+        if self._unpublished and not self.growing.waits:
+            self.archive.published(self._unpublished)
+            self._unpublished = 0
+
+    def _followed(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        finally:
+            self._written_to = self.opened.metadata.feed.length
 
     def _lent(self) -> ArchiveWriter:
         if self._writer is None:
             self._writer = ArchiveWriter(self.opened.archive)
         return self._writer
 
-    def _settled(self, call: Callable[[], T]) -> T:
-        feeds = [live.feed for live in self.opened.live_feeds]
-        lengths = [feed.length for feed in feeds]
-        try:
-            return call()
-        finally:
-            # D-2, content first: a proof that a peer asks for next already carries the signature.
-            for feed in reversed(feeds):
-                if feed.dirty:
-                    feed.flush()
-            self._written_to = feeds[0].length
-            if lengths != [feed.length for feed in feeds]:
-                name = self.archive.key.discovery_key
-                self._services.secrets.set_mark(name, Mark(*map(signed, feeds)))
+    def _feeds(self) -> list[Feed]:
+        return [live.feed for live in self.opened.live_feeds]
+
+    def _set_mark(self) -> None:
+        mark = Mark(*map(signed, self._feeds()))
+        self._services.secrets.set_mark(self.archive.key.discovery_key, mark)
 
     # ---- files
 
@@ -230,13 +264,13 @@ class Desk:
         if stat is None or (not stored_names(path) and not recursive):
             raise EntryNotFound(f"{path!r} is not in this archive")
         if not stat.is_directory:
-            await self.write(lambda writer: _committed(writer, writer.remove(path)))
+            await self.write(lambda writer: _committed(writer, writer.remove(path)), removes=True)
         elif recursive:
             await self._empty(path)
         elif stat is IMPLIED_DIRECTORY:
             raise FolderNotEmpty(f"{path!r} is not empty: remove what lies in it first")
         else:
-            await self.write(lambda writer: _committed(writer, writer.rmdir(path)))
+            await self.write(lambda writer: _committed(writer, writer.rmdir(path)), removes=True)
 
     async def _empty(self, path: str) -> None:
         """Remove all that lies below a folder, and it: files first, then folders from below."""
@@ -264,10 +298,10 @@ class Desk:
             writer.commit()
             return bool(folders)
 
-        while await self.write(files):
+        while await self.write(files, removes=True):
             pass
         folders.sort(key=lambda folder: folder.count("/"))
-        while await self.write(emptied):
+        while await self.write(emptied, removes=True):
             pass
 
 
@@ -320,6 +354,8 @@ class Publisher:
                 except BaseException:
                     desk.rest()  # what waits was never asked for, or half of something
                     raise
+                finally:
+                    await desk.leave()
         except StorageError:
             await self._open_anew(archive)
             raise

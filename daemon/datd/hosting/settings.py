@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
-from datd.catalogue import Record
+from datd.catalogue import ImportRules, Record
 from datd.errors import ArchiveExists
+from datd.keys import Key
+from datd.types import Address
 
 
 class Settings(TypedDict, total=False):
@@ -27,6 +29,27 @@ class Settings(TypedDict, total=False):
     paused: bool
     networks: Sequence[str] | None
     domain: str | None
+
+
+# Links within the folder are followed, hidden files left out, what vanished is removed.
+AS_DAT_DOES = ImportRules()
+
+
+def record_of(key: Key, now: float, peers: Sequence[Address], settings: Settings) -> Record:
+    """The first page of an archive in the catalogue. `now` is seconds since 1970."""
+    networks = settings.get("networks")
+    return Record(
+        key,
+        added_at=now,
+        name=settings.get("name"),
+        tags=list(dict.fromkeys(settings.get("tags", ()))),
+        mode=settings.get("mode", "archive"),
+        include=settings.get("include"),
+        paused=settings.get("paused", False),
+        networks=None if networks is None else sorted(set(networks)),
+        domain=settings.get("domain"),
+        peers=list(dict.fromkeys(peers)),
+    )
 
 
 def require_same(record: Record, version: int | None, asked: Settings) -> None:

@@ -1,6 +1,7 @@
 """Archives and their peers put into the values that the interface shows."""
 
 from collections.abc import Hashable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from datd.catalogue import Record
@@ -82,6 +83,9 @@ def archive_view(
         watch=record.watch,
         location=record.location,
         conflict=record.conflict,
+        import_rules=record.import_rules,
+        forking=record.forking,
+        saved=replace(traffic.saved),
     )
 
 

@@ -1,6 +1,7 @@
 """Counting bytes and how fast they come, without a timer."""
 
 import math
+from dataclasses import dataclass
 
 # A rate follows changes within seconds and does not jump with each block.
 _HALF_LIFE = 5.0
@@ -36,11 +37,33 @@ class Meter:
         return self._level * math.exp((self._at - now) / _TIME_CONSTANT) if self._level else 0.0
 
 
-class Traffic:
-    """Bytes of block values, both ways."""
+@dataclass(slots=True)
+class Savings:
+    """What asking for hashes before content brought, since the daemon's start.
 
-    __slots__ = ("downloaded", "uploaded")
+    Attributes:
+        asked: Hashes asked for.
+        blocks: Blocks taken over instead of being fetched.
+        bytes: Their bytes.
+    """
+
+    asked: int = 0
+    blocks: int = 0
+    bytes: int = 0
+
+    def add(self, other: "Savings") -> None:
+        """Count what another one counted."""
+        self.asked += other.asked
+        self.blocks += other.blocks
+        self.bytes += other.bytes
+
+
+class Traffic:
+    """Bytes of block values, both ways, and what need not go over the network."""
+
+    __slots__ = ("downloaded", "saved", "uploaded")
 
     def __init__(self, downloaded: int = 0, uploaded: int = 0) -> None:
         self.downloaded = Meter(downloaded)
         self.uploaded = Meter(uploaded)
+        self.saved = Savings()

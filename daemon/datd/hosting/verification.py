@@ -1,11 +1,13 @@
 """Reads and hashes every block of an archive that is here; damaged ones are fetched again."""
 
+from collections.abc import Iterator
 from functools import partial
 
 from datd.hosting.archive import HostedArchive
 from datd.hosting.jobs import Job
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
+from datd.replication.block_map import BlockMap
 
 # Blocks hashed in one call into the lane: 64 usual ones take some ten milliseconds, and others
 # have their turn between.
@@ -32,13 +34,18 @@ async def verify(archive: HostedArchive, job: Job) -> None:
 
 
 async def _verify(opened: OpenArchive, live: LiveFeed, job: Job) -> int:
-    damaged = at = 0
-    while at < live.feed.length:
-        stop = min(at + AT_ONCE, live.feed.length)
-        here = live.available(at, stop)
-        if here:
-            damaged += len(await opened.run(partial(live.feed.audit, at, stop)))
-        job.done += here
+    damaged = 0
+    for start, stop in stretches(live.picker.have, live.feed.length):
+        job.done += live.available(start, stop)
+        damaged += len(await opened.run(partial(live.feed.audit, start, stop)))
         job.text = f"{job.done} of {job.total} blocks hashed"
-        at = stop
     return damaged
+
+
+def stretches(have: BlockMap, length: int) -> Iterator[tuple[int, int]]:
+    """Where blocks are, in pieces of `AT_ONCE`. Feeds of 2^32 blocks cost what is here of them."""
+    start = have.first(0, length)
+    while start is not None:
+        stop = min(start + AT_ONCE, length)
+        yield start, stop
+        start = have.first(stop, length)

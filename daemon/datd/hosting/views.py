@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from datd.catalogue import Conflict
+from datd.catalogue import Conflict, Forking, ImportRules
+from datd.hosting.settings import AS_DAT_DOES
+from datd.hosting.stats import Savings
 from datd.types import Address
 
 Mode = Literal["archive", "latest", "sparse"]
@@ -66,6 +68,9 @@ class ArchiveView:
     watch: bool = False
     location: str | None = None
     conflict: Conflict | None = None
+    import_rules: ImportRules = AS_DAT_DOES
+    forking: Forking | None = None
+    saved: Savings = field(default_factory=Savings)
 
 
 @dataclass(slots=True)
@@ -176,3 +181,4 @@ class DaemonView:
     bytes_have: int
     networks: list[str]
     network_views: list[NetworkView] = field(default_factory=list)
+    saved: Savings = field(default_factory=Savings)

@@ -1,7 +1,7 @@
 """Notices that folders change. One task and one thread for all of them, none when there are none.
 
-Says which folder changed and nothing more: an import looks at all of it anyway, which costs little
-where nothing changed, and cannot miss what a lost notice would have told.
+Says which folder changed, and the files that were noticed. They are only what to look at first: an
+import looks at all of the folder anyway, which cannot miss what a lost notice would have told.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from watchfiles import Change
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
 from datd.importing.ignore import IGNORE_FILE, IgnoreRules
+from datd.importing.noticed import MOST_NOTICED
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,9 @@ POLL_SECONDS = 10.0
 RETRY_SECONDS = 600.0
 
 _Identity = tuple[int, int]
+# Folders that changed, and the paths in each that did; none where that is not known.
+_Changed = dict[Path, Collection[str]]
+_UNKNOWN: Collection[str] = ()
 
 
 class FolderWatch:
@@ -44,14 +48,15 @@ class FolderWatch:
 
     def __init__(
         self,
-        on_change: Callable[[Path], None],
+        on_change: Callable[[Path, Collection[str]], None],
         *,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         """Watch nothing yet.
 
         Args:
-            on_change: Told a folder as it was added. Called on the loop, and must not raise.
+            on_change: Told a folder as it was added, and paths in it that changed; none where that
+                is not known, or where they are many. Called on the loop, and must not raise.
             poll_seconds: How often folders are told that the system does not watch for us.
         """
         self._on_change = on_change
@@ -103,10 +108,10 @@ class FolderWatch:
                 watched.stop()
                 await loop.run_in_executor(thread, watched.close)  # within `_QUIET_MS`
 
-    def _tell(self, folders: Iterable[Path]) -> None:
-        for folder in folders:
+    def _tell(self, changed: "_Changed") -> None:
+        for folder, paths in changed.items():
             if folder in self._folders:
-                self._on_change(folder)
+                self._on_change(folder, paths if len(paths) <= MOST_NOTICED else ())
 
 
 @dataclass(slots=True)
@@ -139,7 +144,7 @@ class _Round:
         if self._notify is not None:
             self._notify.close()
 
-    def open(self) -> Collection[Path]:
+    def open(self) -> _Changed:
         """Begin; gives the folders that are there."""
         for folder, watched in self._watched.items():
             watched.identity = _identity(folder)
@@ -150,7 +155,7 @@ class _Round:
             self._notify = _notify(here)
         except _REFUSALS:
             self._open_what_can_be(here)
-        return here
+        return dict.fromkeys(here, _UNKNOWN)
 
     def _open_what_can_be(self, folders: list[Path]) -> None:
         """Watch what fits below the limits of the system; the rest is polled."""
@@ -173,9 +178,9 @@ class _Round:
             self._notify = fits
             fitting.append(folder)
 
-    def wait(self) -> Collection[Path]:
+    def wait(self) -> _Changed:
         """Wait until something changed, or a second; gives the folders that changed."""
-        changed: set[Path] = set()
+        changed: _Changed = {}
         if self._notify is None:
             self._stopped.wait(_LOOK_MS / 1000)
         else:
@@ -183,12 +188,12 @@ class _Round:
                 notices = self._notify.watch(_LATEST_MS, _QUIET_MS, _LOOK_MS, self._stopped)
             except _REFUSALS:
                 self.is_stale = True
-                return set(self._watched)
+                return dict.fromkeys(self._watched, _UNKNOWN)
             if not isinstance(notices, str):
                 changed = self._told_of({path for _, path in notices})
                 if any(kind == Change.added and os.path.isdir(path) for kind, path in notices):
                     self._see_whether_new_folders_fit()
-        return changed | self._looked_at()
+        return dict.fromkeys(self._looked_at(), _UNKNOWN) | changed
 
     def _see_whether_new_folders_fit(self) -> None:
         # The watcher says nothing when it reaches the limit later, and the new folder is silent.
@@ -197,13 +202,16 @@ class _Round:
         except _REFUSALS:
             self.is_stale = True
 
-    def _told_of(self, paths: set[str]) -> set[Path]:
-        changed = set()
+    def _told_of(self, paths: set[str]) -> _Changed:
+        changed: _Changed = {}
         for folder, watched in self._watched.items():
             base = f"{folder}/"
-            below = (path.removeprefix(base) for path in paths if path.startswith(base))
-            if any(path == IGNORE_FILE or not watched.rules.ignores(path) for path in below):
-                changed.add(folder)
+            below = {path.removeprefix(base) for path in paths if path.startswith(base)}
+            noticed = {path for path in below if not watched.rules.ignores(path)}
+            if IGNORE_FILE in below:
+                changed[folder] = _UNKNOWN
+            elif noticed:
+                changed[folder] = noticed
         return changed
 
     def _looked_at(self) -> set[Path]:

@@ -1,6 +1,7 @@
 """Long work on archives: folders published and watched, forks, verification. Each is a job."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -8,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from datd.archive.manifest import MANIFEST_PATH
-from datd.errors import FolderRefused
+from datd.catalogue import Forking
+from datd.errors import DatdError, FolderRefused, UnknownArchive
 from datd.hosting.archive import HostedArchive
+from datd.hosting.changes import Changes
 from datd.hosting.forking import Fork
 from datd.hosting.imports import Imports
 from datd.hosting.jobs import Job, Jobs
@@ -17,7 +20,10 @@ from datd.hosting.publishing import Publisher, manifest_text
 from datd.hosting.services import Services
 from datd.hosting.verification import verify
 
+log = logging.getLogger(__name__)
+
 Create = Callable[..., Awaitable[HostedArchive]]
+Find = Callable[[str], HostedArchive]
 
 
 class Workshop:
@@ -28,28 +34,38 @@ class Workshop:
         imports: Those from folders of this host.
     """
 
-    def __init__(self, services: Services, publisher: Publisher, create: Create) -> None:
+    def __init__(
+        self, services: Services, publisher: Publisher, create: Create, find: Find
+    ) -> None:
         """Begin with nothing to do.
 
         Args:
             services: What archives share.
             publisher: Writes archives.
             create: `Library.create`.
+            find: `Library.find`.
         """
         self._services = services
         self._publisher = publisher
         self._create = create
+        self._find = find
         self.jobs = Jobs(services.spawn, services.wall_clock)
         self.imports = Imports(services, publisher, self.jobs)
 
     async def start(self, archives: Sequence[HostedArchive]) -> None:
-        """The daemon has started: go on with imports that were cut short, look at watched folders.
+        """The daemon has started: go on with what was cut short, look at watched folders.
 
         READY does not wait for any of them.
         """
         for archive in archives:
-            if archive.record.importing:
-                await self.imports.start(archive)
+            try:
+                if archive.record.importing:
+                    await self.imports.start(archive)
+                if archive.record.forking is not None:
+                    self.go_on(archive)
+            except DatdError as error:
+                # One archive, or too many of them, must not keep the daemon from starting.
+                log.warning("%s: not gone on with: %s", archive.key.discovery_key, error)
             self.imports.follow(archive)
 
     async def close(self) -> None:
@@ -63,7 +79,7 @@ class Workshop:
         self.imports.follow(archive)
 
     async def cancel(self, job: Job, archive: HostedArchive | None) -> None:
-        """End a job; what it did so far stays.
+        """End a job; what it did so far stays, and is not gone on with.
 
         Args:
             job: Which.
@@ -72,6 +88,8 @@ class Workshop:
         await self.jobs.cancel(job)
         if job.kind == "import" and archive is not None:
             await self.imports.give_up(archive)
+        if job.kind == "fork" and archive is not None:
+            await archive.change(Changes({"forking": None}))
 
     async def forget(self, archive: HostedArchive) -> None:
         """An archive is being removed: end all work on it."""
@@ -100,12 +118,12 @@ class Workshop:
         Raises:
             FolderRefused: It may not be published, or has a `dat.json` of its own.
             ArchiveExists, StorageError: As `Library.create`.
+            Busy: Too much is under way.
         """
+        self.jobs.require_room()
         source = await asyncio.to_thread(self._services.roots.folder, folder)
-        if fields and (source / MANIFEST_PATH[1:]).exists():
-            raise FolderRefused(
-                f"{str(source)!r} has a dat.json, which says title and description: change it there"
-            )
+        if fields:
+            await asyncio.to_thread(_require_no_manifest, source)
         archive = await self._create(chunking=chunking, source=source, watch=watch, **settings)
         if fields:
             whole = {"title": "", "description": "", "url": archive.key.link} | fields
@@ -125,6 +143,8 @@ class Workshop:
     ) -> tuple[HostedArchive, Job]:
         """Make a new archive of our own, and copy a version of another one into it.
 
+        A copy that is cut short, or fails, goes on at the next start, and when it is told to.
+
         Args:
             source: The original, ours or not.
             version: Number of the version.
@@ -137,22 +157,68 @@ class Workshop:
 
         Raises:
             ArchiveExists, StorageError: As `Library.create`.
+            Busy: Too much is under way.
         """
-        archive = await self._create(chunking=chunking, **settings)
+        self.jobs.require_room()
+        forking = Forking(source.key.hex, version, fields)
+        archive = await self._create(chunking=chunking, forking=forking, **settings)
+        return archive, self.go_on(archive)
 
-        async def copy(job: Job) -> None:
-            if version == source.record.summary.version:
-                job.total = source.record.summary.size
-            async with source.opened() as opened, self._publisher.writing(archive) as desk:
-                await Fork(opened, version, desk, job).copy(fields)
+    def go_on(self, archive: HostedArchive) -> Job:
+        """Copy into a fork what it lacks.
 
-        return archive, self.jobs.start("fork", archive.key, copy, unit="bytes")
+        Raises:
+            Busy: Too much is under way.
+        """
+        running = self.jobs.of(archive.key, "fork")
+        copy = partial(self._copy, archive)
+        return running or self.jobs.start("fork", archive.key, copy, unit="bytes")
+
+    async def _copy(self, archive: HostedArchive, job: Job) -> None:
+        forking = archive.record.forking
+        if forking is None:
+            return
+        try:
+            source = self._find(forking.original)
+        except UnknownArchive:
+            raise UnknownArchive(
+                f"the original, dat://{forking.original}, is not hosted any more: host it again, "
+                "and `rescan` this copy"
+            ) from None
+        if forking.version == source.record.summary.version:
+            job.total = source.record.summary.size
+        async with self._publisher.writing(archive) as desk:
+            await Fork(source, forking.version, desk, job).copy(forking.fields)
+        await archive.change(Changes({"forking": None}))
+
+    async def rescan(self, archive: HostedArchive) -> Job:
+        """Bring an archive up to date with its folder; of a fork, copy what it lacks.
+
+        Raises:
+            FolderRefused, Busy: As `Imports.start`.
+        """
+        if archive.record.forking is not None:
+            return self.go_on(archive)
+        return await self.imports.start(archive)
 
     def verify(self, archive: HostedArchive) -> Job:
         """Have every block of an archive read and hashed; damaged ones are fetched again."""
         running = self.jobs.of(archive.key, "verify")
         return running or self.jobs.start(
             "verify", archive.key, partial(verify, archive), unit="blocks"
+        )
+
+
+def _require_no_manifest(folder: Path) -> None:
+    """Look before an archive is made that would be there without its import."""
+    if os.path.lexists(folder / MANIFEST_PATH[1:]):
+        raise FolderRefused(
+            f"{str(folder)!r} has a dat.json, which says title and description: change it there"
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise FolderRefused(
+            f"{str(folder)!r} takes no dat.json, since it cannot be written: give no title and no "
+            "description"
         )
 
 

@@ -117,9 +117,10 @@ class ArchiveRoutes:
             limit=query.limit,
             descending=descending,
         )
+        jobs = {key.hex: job.id for key, job in self._library.workshop.jobs.by_archive().items()}
         return shapes.json_response(
             ArchivePage(
-                archives=[shapes.archive(view, job=self._job(view)) for view in page],
+                archives=[shapes.archive(view, job=jobs.get(view.key)) for view in page],
                 next_cursor=encode_cursor(query.sort, *position) if position else None,
             )
         )
@@ -176,6 +177,13 @@ class ArchiveRoutes:
         asked = await read_body(request, ArchiveChanges)
         archive = self.find(request)
         newest = (await archive.view()).version
+        drops = asked.prune or (asked.mode == "latest" and archive.record.mode != "latest")
+        if drops and archive.record.writable and not asked.force:
+            raise Problem(
+                "conflict",
+                "This archive is ours: what that drops may exist nowhere else. "
+                "Say `force` if it is meant.",
+            )
         changes = self._reader.changes(archive, asked, newest)
         if changes.fields:
             await self._library.change(archive, changes, prune=asked.prune)
@@ -226,10 +234,6 @@ class ArchiveRoutes:
         asked = await read_body(request, PeerAddress)
         await archive.add_peer(await read_address(asked.address, self._lookup))
         return await self._answer(archive)
-
-    def _job(self, view: ArchiveView) -> str | None:
-        job = self._library.workshop.jobs.of(Key(bytes.fromhex(view.key)))
-        return None if job is None else job.id
 
     async def _resolve(self, text: str) -> Resolved:
         try:

@@ -47,6 +47,7 @@ class OwnRoutes:
 
         An archive that lies there already is taken over instead, unless told otherwise.
         """
+        rules = ImportRules(asked.follow_links, asked.ignore_hidden, asked.delete)
         if asked.adopt == "auto":
             adopted = await self._library.adoption.adopt(
                 asked.folder,
@@ -54,6 +55,7 @@ class OwnRoutes:
                 described=bool(_described(asked)),
                 watch=asked.watch,
                 chunking=asked.chunking,
+                import_rules=rules,
                 peers=await self._reader.peers(asked.peers),
                 **self._reader.settings(asked),
             )
@@ -64,7 +66,7 @@ class OwnRoutes:
             _described(asked),
             chunking=asked.chunking,
             watch=asked.watch,
-            import_rules=ImportRules(asked.follow_links, asked.ignore_hidden, asked.delete),
+            import_rules=rules,
             peers=await self._reader.peers(asked.peers),
             **self._reader.settings(asked),
         )
@@ -75,6 +77,8 @@ class OwnRoutes:
         source = self._find(request)
         asked = await read_body(request, Fork)
         version = await find_version(self._library.versions, source, asked.version)
+        # Before an archive is made: of a version that nobody has, or of nothing, there is no copy.
+        await source.stat("/", version)
         if version is None:
             version = (await source.view()).version
         archive, _ = await self._library.workshop.fork(

@@ -1,10 +1,13 @@
 """How an archive is to be hosted, checked: its name, networks, domain, patterns, peers."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields as dataclass_fields
+from dataclasses import replace
 from typing import Any
 
 from datctl.models import ArchiveChanges, NewArchive
 from datctl.models_writing import Hosting, NewFolder
+from datd.catalogue import ImportRules
 from datd.hosting import patterns
 from datd.hosting.archive import HostedArchive
 from datd.hosting.changes import Changes
@@ -18,6 +21,7 @@ from datd.types import Address
 
 # `ARCHIVE` may be the beginning of a key; a name of that form would be read as one.
 _KEY_BEGINNING = 6
+_RULES = frozenset(field.name for field in dataclass_fields(ImportRules))
 # Behind the `+` of a link it means the newest version, as Beaker has it.
 _NEWEST = "latest"
 
@@ -81,7 +85,17 @@ class SettingsReader:
             _check_patterns(asked.include, asked.mode or archive.record.mode)
             fields["include"] = asked.include
         if asked.prune and not given & {"mode", "include"}:
-            raise _wrong("prune", "goes with `mode` or `include` only")
+            if archive.record.mode != "sparse":
+                raise _wrong("prune", "only a sparse archive drops what nobody wants; give `mode`")
+            fields["include"] = archive.record.include
+        rules = {name: getattr(asked, name) for name in _RULES & given}
+        for name in rules:
+            if rules[name] is None:
+                raise _wrong(name, "expected a value, not null")
+            if archive.record.source is None:
+                raise _wrong(name, "this archive is not published from a folder")
+        if rules:
+            fields["import_rules"] = replace(archive.record.import_rules, **rules)
         if "version" in given:
             fields["pinned"] = asked.version
         if "networks" in given:

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from aiohttp import web
 from pydantic import BaseModel
 
-from datctl import models, models_jobs
+from datctl import models, models_archive, models_jobs
 from datd.catalogue import Conflict
 from datd.hosting.archive import HostedArchive
 from datd.hosting.jobs import Job
 from datd.hosting.library import Library
+from datd.hosting.stats import Savings
 from datd.hosting.views import (
     ArchiveView,
     DaemonView,
@@ -66,6 +67,12 @@ def archive(view: ArchiveView, *, job: str | None = None, stale: bool = False) -
         job: Id of the job that works on it.
         stale: Whether the name it was asked for by could not be looked up just now.
     """
+    error = view.error
+    if error is None and view.forking is not None and job is None:
+        error = (
+            f"this copy of dat://{view.forking.original}+{view.forking.version} is not complete: "
+            "`rescan` goes on with it, and so does the next start of the daemon"
+        )
     return models.Archive(
         key=view.key,
         link=f"dat://{view.key}",
@@ -77,7 +84,7 @@ def archive(view: ArchiveView, *, job: str | None = None, stale: bool = False) -
         writable=view.writable,
         mode=view.mode,
         state=view.state,
-        error=view.error and encodable(view.error),
+        error=encodable(error) if error else None,
         version=view.version,
         files=view.files,
         size=view.size,
@@ -97,6 +104,10 @@ def archive(view: ArchiveView, *, job: str | None = None, stale: bool = False) -
         location=view.location and encodable(view.location),
         job=job,
         conflict=_conflict(view.conflict),
+        import_rules=None
+        if view.source is None
+        else models_archive.ImportRules.model_validate(asdict(view.import_rules)),
+        saved=_saved(view.saved),
         rates=models.Rates(download=view.download_rate, upload=view.upload_rate),
         transferred=models.Transferred(downloaded=view.downloaded, uploaded=view.uploaded),
         added_at=moment(view.added_at),
@@ -176,6 +187,7 @@ def daemon(view: DaemonView, now: float) -> models.DaemonStats:
         bytes=view.bytes_have,
         networks=view.networks,
         details=[_network(one) for one in view.network_views],
+        saved=_saved(view.saved),
     )
 
 
@@ -217,14 +229,18 @@ def job(job: Job) -> models_jobs.Job:
     )
 
 
-def _conflict(found: Conflict | None) -> models.Conflict | None:
+def _saved(savings: Savings) -> models_archive.Saved:
+    return models_archive.Saved(blocks=savings.blocks, bytes=savings.bytes)
+
+
+def _conflict(found: Conflict | None) -> models_archive.Conflict | None:
     if found is None:
         return None
     kept, refused = found.kept, found.refused
-    return models.Conflict(
+    return models_archive.Conflict(
         feed=found.feed,
-        kept=None if kept is None else models.SignedHistory(**asdict(kept)),
-        refused=models.SignedHistory(**asdict(refused)),
+        kept=None if kept is None else models_archive.SignedHistory(**asdict(kept)),
+        refused=models_archive.SignedHistory(**asdict(refused)),
     )
 
 

@@ -87,7 +87,7 @@ class VersionRoutes:
         if query.cursor is not None:
             old, new, path, after = decode_cursor(query.cursor, (int,), (int,), (str,), (str,))
             asked = {query.old: old, query.new: new}
-            moved = any(text and text.isdigit() and int(text) != at for text, at in asked.items())
+            moved = any(text and text.isdecimal() and int(text) != at for text, at in asked.items())
             if moved or path != query.path:
                 raise Problem("bad_request", "`cursor` belongs to another list.")
         else:

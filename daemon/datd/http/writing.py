@@ -16,6 +16,7 @@ from datd.http.files import entry_path, etag_of
 from datd.http.inputs import Query, read_query, shown
 from datd.http.problems import SAFE_HEADERS, Problem
 from datd.http.stats import NoQuery
+from datd.http.version_names import asked_version
 
 # A sender that is silent for so long has gone; meanwhile nobody else could write.
 STALLED_SECONDS = 60.0
@@ -40,6 +41,7 @@ class WritingRoutes:
         read_query(request, NoQuery)
         archive, path = self._find(request), entry_path(request)
         _check_headers(request)
+        _require_newest(request, archive)
         check = _conditions(request, archive)
         if request.rel_url.raw_path.endswith("/"):
             put = await self._mkdir(request, archive, path, check)
@@ -57,6 +59,7 @@ class WritingRoutes:
         """`DELETE /archives/{key}/files/{path}`."""
         query = read_query(request, RemoveFileQuery)
         archive, path = self._find(request), entry_path(request)
+        _require_newest(request, archive)
         check = _conditions(request, archive)
         async with self._publisher.writing(archive) as desk:
             await desk.remove(path, recursive=query.recursive, check=check)
@@ -75,6 +78,15 @@ class WritingRoutes:
 
         async with self._publisher.writing(archive) as desk:
             return await desk.mkdir(path, check=free)
+
+
+def _require_newest(request: web.Request, archive: HostedArchive) -> None:
+    version = asked_version(request, archive, None)
+    if version is not None and version.lower() != "latest":
+        raise Problem(
+            "bad_request",
+            f"The link names version {shown(version)}, and a version never changes: leave it out.",
+        )
 
 
 def _check_headers(request: web.Request) -> None:
@@ -101,6 +113,9 @@ async def _body(request: web.Request) -> AsyncIterator[bytes]:
 def _conditions(request: web.Request, archive: HostedArchive) -> Check:
     """RFC 9110, 13.1: what has to be true of what is there."""
     required, unwanted = request.if_match, request.if_none_match
+    if "If-None-Match" in request.headers and not unwanted:
+        # To take it for nothing could overwrite what it was to keep.
+        raise Problem("bad_request", 'If-None-Match holds no ETag: expected "…" in quotes, or *.')
 
     def check(old: Stat | None) -> None:
         tag = etag_of(archive, old) if old is not None and old.is_file else None

@@ -135,3 +135,11 @@ def test_a_daemon_that_is_not_there_is_said_once(capsys, tmp_path):
     line = ["--api", "http://127.0.0.1:9", "add", "--from", str(place)]
     assert cli.main(line) == cli.Exit.NO_DAEMON
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+async def test_a_list_without_end_is_refused_before_anything_is_added(shell, dat, tmp_path):
+    place = tmp_path / "links.txt"
+    place.write_text("".join(f"{number:064x}\n" for number in range(adding.MAX_LINKS + 1)))
+    await shell.text("add", "--from", str(place), status=2)
+    assert "split it" in shell.err
+    assert await shell.json("list") == []

@@ -1,6 +1,12 @@
+import asyncio
+import fcntl
+import os
+import signal
 import sys
+import termios
 
 import pytest
+from tests.helpers.libraries import until
 
 from datctl.commands import asking
 from datctl.errors import UsageError
@@ -41,3 +47,23 @@ def test_a_script_is_told_how_to_agree(monkeypatch):
     monkeypatch.setattr(sys, "stdin", Person(there=False))
     with pytest.raises(UsageError, match=r"remove asks .* --yes"):
         asking.require_person("remove")
+
+
+@pytest.mark.parametrize(
+    "line", [("put", "mine/x", "-"), ("keys", "import"), ("add", "--from", "-")]
+)
+async def test_ctrl_c_ends_what_waits_for_input(started, dat, line):
+    await dat.create(name="mine")
+    reader, writer = os.pipe()
+    process = await started(*line, stdin=reader)
+    try:
+        os.write(writer, b"#")
+        await until(lambda: fcntl.ioctl(reader, termios.FIONREAD, bytes(4)) == bytes(4))
+        # That one was read: now it waits for more.
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(30):
+            out, err = await process.communicate()
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert (process.returncode, out, err) == (130, b"", b"")

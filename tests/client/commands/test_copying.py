@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import json
 import time
 
 from tests.helpers.api import running_api
@@ -110,3 +111,31 @@ async def test_an_old_version_that_is_not_kept_is_named_as_such(shell, dat, tmp_
     await shell.text("get", "mine", str(tmp_path / "old"), "--version", "1", status=5)
     assert "missing /a" in shell.err
     assert await shell.run("cat", "mine/a") == b"two"
+
+
+async def test_a_folder_is_not_followed_into_where_it_is_published_from(shell, site):
+    await shell.text("share", str(site), "--name", "site", "--wait")
+    await shell.text("get", "site", str(site), "--follow", status=2)
+    assert "published from" in shell.err
+    assert not (site / STATE_NAME).exists()
+
+
+async def test_a_second_run_into_the_same_folder_is_refused(dat, shell, started, tmp_path):
+    await dat.create(name="mine")
+    await dat.put("mine", "/a", b"one")
+    first = await started("get", "mine", str(tmp_path / "copy"), "--follow")
+    await first.stdout.readline()
+    await shell.text("get", "mine", str(tmp_path / "copy"), "--follow", status=1)
+    assert "another datctl follows" in shell.err
+
+
+async def test_following_waits_for_a_daemon_that_knows_less_than_the_folder(dat, started, tmp_path):
+    made = await dat.create(name="mine")
+    await dat.put("mine", "/a", b"one")
+    note = {"archive": made.key, "path": "/", "versions": [2]}
+    (tmp_path / STATE_NAME).write_text(json.dumps(note))
+    process = await started("get", "mine", str(tmp_path), "--follow")
+    assert b"following" in await process.stderr.readline()
+    assert b"version 1 only" in await process.stderr.readline()
+    await dat.put("mine", "/a", b"two")
+    assert b"version 2: 1 written" in await process.stdout.readline()

@@ -1,7 +1,14 @@
+import asyncio
+import io
 import os
+import resource
+import signal
 import sys
 
 import pytest
+from tests.helpers.api import TOKEN
+
+from datctl import cli
 
 
 @pytest.fixture
@@ -61,3 +68,30 @@ async def test_what_is_no_key_is_refused(shell, tmp_path, text):
     place.write_text(text)
     await shell.text("keys", "import", str(place), status=1 if len(text) == 128 else 2)
     assert text.strip() not in shell.err or len(text) < 2
+
+
+async def test_a_key_is_not_shown_on_a_terminal(shell, key, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stdout", shown := Terminal())
+    await shell.text("keys", "export", "mine", "-", status=2)
+    assert shown.getvalue() == ""
+
+
+async def test_a_key_that_did_not_fit_leaves_no_half(shell, key, tmp_path, monkeypatch):
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    shell.capture.readouterr()
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16, old[1]))
+        monkeypatch.setattr(sys, "stderr", io.StringIO())
+        found = await asyncio.to_thread(
+            cli.main, ["--api", shell.api.url, "--token", TOKEN, "keys", "export", "mine",
+                       str(tmp_path / "key")])  # fmt: skip
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, before)
+    assert found == 1
+    assert not (tmp_path / "key").exists()

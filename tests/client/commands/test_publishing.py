@@ -2,6 +2,8 @@ import asyncio
 import signal
 import sys
 
+from tests.helpers.api import running_api
+
 LINK = "dat://" + "a" * 64
 
 
@@ -145,3 +147,22 @@ async def test_an_archive_that_lies_in_a_folder_is_taken_over(shell, api, site):
     assert hosted.key.link in told
     assert "1 of 2 folders" in shell.err
     assert (await shell.json("show", hosted.key.hex))["version"] == hosted.expected["version"]
+
+
+async def test_watching_outlives_the_daemon(tmp_path, site, started):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    async with running_api(folder) as first:
+        address = f"unix://{first.socket_path}"
+        process = await started("--api", address, "share", str(site), "--watch")
+        async with asyncio.timeout(30):
+            while b"watching" not in await process.stderr.readline():
+                pass
+    async with asyncio.timeout(30):
+        assert b"does not answer" in await process.stderr.readline()
+    async with running_api(folder):
+        (site / "later.txt").write_text("x")
+        async with asyncio.timeout(30):
+            assert (
+                b"/later.txt" in await process.stdout.readline() + await process.stdout.readline()
+            )
