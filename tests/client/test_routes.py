@@ -2,7 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from datctl.routes import archive_path, file_path, patience, version_text
+from datctl.errors import UsageError
+from datctl.routes import archive_path, file_path, job_path, patience, version_text
 
 
 def test_names_of_archives_and_files_are_encoded():
@@ -10,6 +11,16 @@ def test_names_of_archives_and_files_are_encoded():
     assert file_path("x", "/a b/ö?.txt") == "/archives/x/files/a%20b/%C3%B6%3F.txt"
     assert file_path("x", "folder/") == "/archives/x/files/folder/"
     assert file_path("x", "/") == "/archives/x/files/"
+
+
+def test_a_job_is_not_something_else():
+    assert job_path("../archives/x?y") == "/jobs/..%2Farchives%2Fx%3Fy"
+
+
+@pytest.mark.parametrize("path", [archive_path, job_path, lambda text: file_path("x", text)])
+def test_what_is_no_text_is_wrong_usage(path):
+    with pytest.raises(UsageError, match="UTF-8"):
+        path("\udcff")
 
 
 @pytest.mark.parametrize(

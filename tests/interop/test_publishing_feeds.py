@@ -1,55 +1,13 @@
 """What we write into the feeds of an archive, read and written on by the original on disk."""
 
-import hashlib
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from tests.helpers.feeds import content_of, index_names, index_vector
-from tests.helpers.own_archives import THEN, put, read_stat, replay
+from tests.helpers.own_archives import THEN, put
 from tests.helpers.reference import Reference
+from tests.helpers.seen import archive_in, seen_by_the_original, seen_by_us, write_shapes
 
-from datd import crypto
-from datd.archive.archive import Archive
-from datd.archive.creation import create, open_own
 from datd.archive.writer import ArchiveWriter
-from datd.hosting.descriptors import Descriptors
-from datd.storage import layout
-
-PAIR = crypto.key_pair(b"an archive that two of us write.")
-
-
-@contextmanager
-def archive_in(folder: Path, *, new: bool = False) -> Iterator[Archive]:
-    """An archive of our own in a folder, closed in the end."""
-    pool = Descriptors()
-    feeds = layout.flat(folder, pool)
-    archive = create(feeds, PAIR) if new else open_own(feeds)
-    try:
-        yield archive
-    finally:
-        archive.metadata.close()
-        content_of(archive).close()
-        pool.close()
-
-
-def seen_by_us(archive: Archive, version: int) -> dict[str, str]:
-    """Every file of a version with its SHA-256."""
-    return {
-        path: hashlib.sha256(read_stat(archive, stat)).hexdigest()
-        for path, stat in archive.walk("/", version)
-        if stat.is_file
-    }
-
-
-def seen_by_the_original(reference: Reference, *folders: Path) -> dict[str, list[dict[str, Any]]]:
-    """What it says of each version, by folder."""
-    program = reference.start("check-versions.js", *folders)
-    assert program.wait_for_end(timeout=120) == 0, program.events
-    assert len(program.said("checked", writable=True)) == len(folders)
-    return {str(folder): program.said("version", folder=str(folder)) for folder in folders}
 
 
 def assert_equally_seen(reference: Reference, *folders: Path) -> None:
@@ -64,18 +22,7 @@ def assert_equally_seen(reference: Reference, *folders: Path) -> None:
 def test_the_original_reads_every_shape_we_write_at_every_version(
     reference: Reference, tmp_path: Path
 ):
-    for number, name in enumerate(index_names()):
-        with archive_in(tmp_path / name, new=True) as archive:
-            writer = ArchiveWriter(archive)
-            every = number % 5 + 1
-
-            def now_and_then(done: int, writer: ArchiveWriter = writer, every: int = every) -> None:
-                if done % every == 0:
-                    writer.commit()
-
-            replay(writer, index_vector(name)["ops"], now_and_then)
-            writer.commit()
-    folders = [tmp_path / name for name in index_names()]
+    folders = write_shapes(tmp_path)
     assert_equally_seen(reference, *folders)
 
 
