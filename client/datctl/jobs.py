@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from datctl.connection import Connection, parse
 from datctl.models_jobs import Job, JobList, JobState
-from datctl.routes import archive_path
+from datctl.routes import archive_path, job_path
 
 # Often enough for a bar that moves, seldom enough to cost the daemon nothing. What is over soon is
 # seen soon: the first looks follow one another faster.
@@ -30,11 +30,11 @@ class Jobs:
         Raises:
             NotFound: There is none, or it ended long ago.
         """
-        return await self._connection.get(f"/jobs/{job}", Job)
+        return await self._connection.get(job_path(job), Job)
 
     async def cancel(self, job: str) -> None:
         """End a job. What it did so far stays."""
-        await self._connection.call("DELETE", f"/jobs/{job}")
+        await self._connection.call("DELETE", job_path(job))
 
     async def finished(self, job: str, told: Callable[[Job], object] = lambda job: None) -> Job:
         """Wait until a job has ended, well or not.

@@ -4,6 +4,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from datctl.connection import ANSWER_SECONDS
+from datctl.errors import UsageError
 
 DEFAULT_WAIT = 30.0
 PAGE = 1_000
@@ -17,12 +18,24 @@ where a `datetime` has none)."""
 
 def archive_path(reference: str) -> str:
     """An archive, named by a link, a key, the beginning of one, or a name."""
-    return f"/archives/{quote(reference, safe='')}"
+    return f"/archives/{_quoted(reference)}"
 
 
 def file_path(archive: str, path: str) -> str:
     """A file of it, or a folder if the path ends in a slash."""
-    return f"{archive_path(archive)}/files/{quote(path.lstrip('/'), safe='/')}"
+    return f"{archive_path(archive)}/files/{_quoted(path.lstrip('/'), safe='/')}"
+
+
+def job_path(job: str) -> str:
+    """A job, by its id."""
+    return f"/jobs/{_quoted(job)}"
+
+
+def _quoted(text: str, safe: str = "") -> str:
+    try:
+        return quote(text, safe=safe)
+    except UnicodeEncodeError as error:  # half of a surrogate pair, from a name in another encoding
+        raise UsageError("a name or path is no valid Unicode: write it in UTF-8") from error
 
 
 def version_text(version: Version | None) -> str | None:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class Wire:
@@ -37,7 +37,11 @@ class Wire:
         except OSError:
             near_out.close()
             return
-        await asyncio.gather(self._carry(near, far_out, True), self._carry(far, near_out, False))
+        # Python 3.11 logs a connection that is cut off at the end as an error.
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(
+                self._carry(near, far_out, True), self._carry(far, near_out, False)
+            )
 
     async def _carry(
         self, source: asyncio.StreamReader, target: asyncio.StreamWriter, outwards: bool

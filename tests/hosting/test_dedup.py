@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -242,12 +243,20 @@ def test_an_index_that_lies_costs_its_bytes_and_nothing_else(told):
     told(of)
 
 
+@asynccontextmanager
+async def beginning(
+    network: MemoryNetwork, folder: Path
+) -> AsyncIterator[tuple[Node, HostedArchive, Source]]:
+    """A copy of what is here already with a little more, before anybody gives something of it."""
+    old, new = shared_and_fresh()
+    async with node(network, folder, dedup=True) as here:
+        await holding(here, old)
+        yield here, await here.add(new.key), new
+
+
 def test_a_peer_that_gives_no_hashes_only_costs_a_moment(told):
     async def of(network, folder):
-        old, new = shared_and_fresh()
-        async with node(network, folder, dedup=True) as here:
-            await holding(here, old)
-            copy = await here.add(new.key)
+        async with beginning(network, folder) as (here, copy, new):
             begun = asyncio.get_running_loop().time()
             async with calling(here, *new.feeds, answer=mute):
                 await until(lambda: copy.state == "seeding", 30)
@@ -260,27 +269,23 @@ def test_a_peer_that_gives_no_hashes_only_costs_a_moment(told):
 
 def test_a_reader_does_not_wait_for_hashes(told):
     async def of(network, folder):
-        old, new = shared_and_fresh()
-        async with node(network, folder, dedup=True) as here:
-            await holding(here, old)
-            copy = await here.add(new.key)
-            async with calling(here, *new.feeds, answer=mute):
-                begun = asyncio.get_running_loop().time()
-                stat = await copy.stat("/one")
-                await until(lambda: savings(here).asked)
-                last = [piece async for piece in copy.read(stat, stat.size - 10, stat.size)]
-                assert b"".join(last) == new.files["/one"][-10:]
-                assert asyncio.get_running_loop().time() - begun < 2
+        async with (
+            beginning(network, folder) as (here, copy, new),
+            calling(here, *new.feeds, answer=mute),
+        ):
+            begun = asyncio.get_running_loop().time()
+            stat = await copy.stat("/one")
+            await until(lambda: savings(here).asked)
+            last = [piece async for piece in copy.read(stat, stat.size - 10, stat.size)]
+            assert b"".join(last) == new.files["/one"][-10:]
+            assert asyncio.get_running_loop().time() - begun < 2
 
     told(of)
 
 
 def test_when_the_peer_leaves_the_next_one_is_asked_for_hashes(told):
     async def of(network, folder):
-        old, new = shared_and_fresh()
-        async with node(network, folder, dedup=True) as here:
-            await holding(here, old)
-            copy = await here.add(new.key)
+        async with beginning(network, folder) as (here, copy, new):
             async with calling(here, *new.feeds, answer=mute) as first:
                 await until(lambda: any(m.hash for m in requests(first)))
             await asyncio.sleep(10)

@@ -109,6 +109,25 @@ async def test_a_removed_archive_leaves_nothing_behind(file):
         assert database.execute("SELECT count(DISTINCT archive) FROM changes").fetchone() == (1,)
 
 
+@pytest.mark.parametrize("then", ["add", "forget"])
+async def test_a_sweep_that_a_crash_cut_short_is_made_up_for(file, then):
+    async with index(file) as made:
+        await made.add(ONE, 1, PATHS)
+        await made.add(TWO, 1, PATHS)
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE archives SET name = NULL WHERE name = ?", (ONE,))
+    async with index(file) as made:
+        if then == "add":
+            assert await made.add(TWO, 8, [("z",)]) == 8
+        else:
+            await made.forget(b"never seen".ljust(32))
+        assert await made.reach(ONE) == 0
+        assert await changes(made, TWO, ("b",)) == [3, 7]
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("SELECT count(*) FROM archives").fetchone() == (1,)
+        assert database.execute("SELECT count(DISTINCT archive) FROM changes").fetchone() == (1,)
+
+
 async def test_nothing_is_made_before_somebody_asks(file):
     async with index(file) as made:
         await made.forget(ONE)

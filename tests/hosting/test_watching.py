@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from datd.importing.noticed import MOST_NOTICED
 
 # Five times what is seen on a busy machine.
 PATIENCE = 10.0
+FOLDERS = 50
 
 
 class Ear:
@@ -40,6 +42,13 @@ class Ear:
                         return when
                 self._news.clear()
                 await self._news.wait()
+
+    async def silence(self) -> None:
+        """Until nothing was heard for longer than a change takes to be told."""
+        heard = -1
+        while heard != len(self.heard):
+            heard = len(self.heard)
+            await asyncio.sleep(1.5)
 
 
 @asynccontextmanager
@@ -136,12 +145,79 @@ async def test_only_the_folder_that_changed_is_told_of(folder: Path, tmp_path: P
         await ear.wait_for(other, after=heard)
         assert {told for told, _ in ear.heard[heard:]} == {other}
         watch.remove(other)
-        await ear.wait_for(folder, after=len(ear.heard))  # the others are watched anew
         heard = len(ear.heard)
         (other / "b").write_text("b")
         (folder / "b").write_text("b")
         await ear.wait_for(folder, after=heard)
         assert {told for told, _ in ear.heard[heard:]} == {folder}
+
+
+async def test_folders_that_come_one_after_another_are_told_of_once_each(tmp_path: Path):
+    folders = [tmp_path / f"{number}" for number in range(FOLDERS)]
+    ear = Ear()
+    async with watching(ear) as watch:
+        for folder in folders:
+            folder.mkdir()
+            watch.add(folder)
+            await ear.wait_for(folder)
+        for folder in folders[::2]:
+            watch.remove(folder)
+        await ear.silence()
+        assert [told for told, _ in ear.heard] == folders
+        for folder in folders:
+            (folder / "a").write_text("a")
+        for folder in folders[1::2]:
+            await ear.wait_for(folder, after=FOLDERS)
+    assert {told for told, _ in ear.heard[FOLDERS:]} == set(folders[1::2])
+
+
+async def test_no_change_is_missed_while_folders_come_and_go(folder: Path, tmp_path: Path):
+    ear = Ear()
+    written: set[str] = set()
+
+    async def write() -> None:
+        while True:
+            (folder / "sub" / f"{len(written)}").write_text("x")
+            written.add(f"sub/{len(written)}")
+            await asyncio.sleep(0.01)  # few enough to be told by name
+
+    async with watching(ear, folder) as watch, asyncio.TaskGroup() as group:
+        busy = group.create_task(write())
+        for number in range(16):
+            other = tmp_path / f"other{number}"
+            (other / "deep" / "er").mkdir(parents=True)
+            watch.add(other)
+            await ear.wait_for(other)
+            if number % 3 == 0:
+                watch.remove(other)
+        busy.cancel()
+        await until(lambda: written <= set().union(*ear.noticed), PATIENCE)
+
+
+class Unanswered(type(Path())):  # type: ignore[misc]
+    """A folder on a disk that does not answer until it is told to."""
+
+    asked = threading.Event()
+    answer = threading.Event()
+
+    def __fspath__(self) -> str:
+        self.asked.set()
+        self.answer.wait(60)
+        return str(self)
+
+
+async def test_the_end_does_not_wait_until_a_watch_stands():
+    watch = FolderWatch(Ear())
+    watch.add(Unanswered("/nowhere"))
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(watch.run())
+            await until(Unanswered.asked.is_set, PATIENCE)
+            began = time.monotonic()
+            task.cancel()
+        assert time.monotonic() - began < 1
+    finally:
+        Unanswered.answer.set()
 
 
 async def test_a_folder_that_disappears_and_comes_back_is_watched_again(folder: Path):

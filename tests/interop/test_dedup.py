@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.counted_wire import Wire, counted_wire
+from tests.helpers.counting_wire import Wire, counting_wire
 from tests.helpers.daemon import RunningDaemon, running_daemon
 from tests.helpers.folders import write
 from tests.helpers.reference import Reference
@@ -38,7 +38,7 @@ class Seeder:
 @contextmanager
 def seeding(reference: Reference, store: Path) -> Iterator[Seeder]:
     program, said = reference.partial_peer(store)
-    with counted_wire(said["port"]) as wire:
+    with counting_wire("127.0.0.1", said["port"]) as wire:
         yield Seeder(said["key"], said["bytes"], wire)
     program.stop()
 

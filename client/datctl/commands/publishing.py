@@ -139,10 +139,10 @@ async def share(
         if json:
             output.print_json(await dat.archive(archive.key))
         elif watch:
+            seen = max(seen, (await dat.archive(archive.key)).version)
             output.note(
                 f"watching {folder}: each change is published; Ctrl-C ends only this display"
             )
-            seen = max(seen, (await dat.archive(archive.key)).version)
             await _tell_changes(dat, archive.key, seen)
 
 

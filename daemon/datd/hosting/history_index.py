@@ -10,32 +10,25 @@ as two hashes, its folder's and its own: those of one folder lie side by side, a
 in the feed, and adding a million takes seconds.
 """
 
-import asyncio
 import hashlib
-import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
-T = TypeVar("T")
-log = logging.getLogger(__name__)
+from datd.hosting.derived_index import DerivedIndex, Form
 
 # Folders below this depth are found among what changed in their ancestor there: a hostile name may
 # have thousands of components.
 DEPTH: Final = 16
 
-# Memory of the file while it is in use.
-_CACHE_KIB: Final = 2048
-# Rows of a removed archive go in slices, by path: a look-up waits some 100 ms for a large one.
+# Rows of removed archives go in slices, by path: a look-up waits some 100 ms for a large one.
 _SLICES: Final = 64
 
 # Bytes of each of the two hashes; paths that share both are told apart by who reads the entries.
 _HASH: Final = 4
-_FORMAT: Final = 1
-_SCHEMA: Final = f"""
+_SCHEMA: Final = """
     CREATE TABLE archives (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         name BLOB UNIQUE,  -- NULL: it was removed, and its rows are to go
@@ -48,8 +41,14 @@ _SCHEMA: Final = f"""
         last INTEGER NOT NULL,
         PRIMARY KEY (archive, path, first)
     ) STRICT, WITHOUT ROWID;
-    PRAGMA user_version = {_FORMAT};
 """
+_FORM: Final = Form(
+    number=1,
+    schema=_SCHEMA,
+    cache_kib=2048,
+    lasting=True,  # nobody would notice that a row is missing
+    without="histories take longer",
+)
 # Stretches of one path do not overlap, so only one can begin before and reach into what is asked.
 _FIND: Final = """
     SELECT first, last FROM changes
@@ -85,16 +84,12 @@ class HistoryIndex:
         Args:
             file: Where it lies; its folder is made if need be.
         """
-        self._file = file
-        self._thread = ThreadPoolExecutor(1, "history")
-        self._connection: sqlite3.Connection | None = None
-        self._failed = False
+        self._unswept = False
+        self._index = DerivedIndex(file, _FORM, self._opened)
 
     async def close(self) -> None:
         """End."""
-        if self._connection is not None:
-            await self._run(self._close, None)
-        self._thread.shutdown()
+        await self._index.close()
 
     async def reach(self, archive: bytes) -> int:
         """Up to which entry an archive is known; 0 if nothing is.
@@ -102,7 +97,7 @@ class HistoryIndex:
         Args:
             archive: Its discovery key.
         """
-        return await self._run(lambda: self._archive(archive)[1], 0)
+        return await self._index.run(lambda database: _archive(database, archive)[1], 0)
 
     async def add(self, archive: bytes, start: int, names: Sequence[Names | None]) -> int:
         """Take entries in.
@@ -115,7 +110,9 @@ class HistoryIndex:
         Returns:
             What `reach` is now.
         """
-        return await self._run(lambda: self._add(archive, start, names), 0)
+        reach = await self._index.run(partial(_add, archive, start, names), 0)
+        await self._sweep()
+        return reach
 
     async def find(self, archive: bytes, names: Names, start: int, stop: int, most: int) -> Found:
         """Find the entries that may have changed something at or below a path.
@@ -127,139 +124,88 @@ class HistoryIndex:
             stop: The one behind the last.
             most: Stretches at most.
         """
-        return await self._run(lambda: self._find(archive, names, start, stop, most), Found(0, []))
+        call = partial(_find, archive, names, start, stop, most)
+        return await self._index.run(call, Found(0, []))
 
     async def forget(self, archive: bytes) -> None:
         """An archive was removed."""
-        if self._connection is None and not self._file.exists():
-            return
-        number = await self._run(lambda: self._forget(archive), None)
-        if number is not None:
-            for slice_ in range(_SLICES):
-                await self._run(partial(self._sweep, number, slice_), None)
+        if self._index.begun:
+            await self._index.run(partial(self._forget, archive), None)
+            await self._sweep()
+
+    async def _sweep(self) -> None:
+        """Have the rows of removed archives go, also of those whose sweeping the end cut short."""
+        if self._unswept:
+            self._unswept = False
+            for number in range(_SLICES):
+                await self._index.run(partial(_sweep_slice, number), None)
 
     # In the thread
 
-    async def _run(self, call: Callable[[], T], otherwise: T) -> T:
-        def attempt() -> T:
-            try:
-                return call()
-            except (sqlite3.Error, OSError) as error:
-                self._recover(error)
-                return otherwise
+    def _opened(self, database: sqlite3.Connection) -> None:
+        removed = database.execute("SELECT 1 FROM archives WHERE name IS NULL LIMIT 1").fetchone()
+        self._unswept = removed is not None
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, attempt)
+    def _forget(self, name: bytes, database: sqlite3.Connection) -> None:
+        changed = database.execute("UPDATE archives SET name = NULL WHERE name = ?", (name,))
+        if changed.rowcount:
+            self._unswept = True
 
-    def _recover(self, error: Exception) -> None:
-        """A damaged file goes, to be begun anew; any other trouble (a full disk) may pass."""
-        code = getattr(error, "sqlite_errorcode", None)
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
-            log.warning("%s is damaged and made anew: %s", self._file, error)
-            try:
-                self._close()
-                self._remove()
-            except (sqlite3.Error, OSError) as again:
-                error = again
-            else:
-                return
-        if not self._failed:
-            self._failed = True
-            log.warning("%s: %s; histories take longer meanwhile", self._file, error)
 
-    @property
-    def _database(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = self._open()
-        return self._connection
+def _archive(database: sqlite3.Connection, name: bytes) -> tuple[int, int]:
+    """Id and reach of an archive; zeros if nothing is known of it."""
+    row = database.execute("SELECT id, reach FROM archives WHERE name = ?", (name,)).fetchone()
+    return (0, 0) if row is None else (row[0], row[1])
 
-    def _open(self) -> sqlite3.Connection:
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
-        try:
-            database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            database.execute("PRAGMA journal_mode = WAL")
-            # A row that is missing would not be noticed: unlike other indexes, this one survives a
-            # power cut whole, or is known to be damaged.
-            database.execute("PRAGMA synchronous = NORMAL")
-            database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            (found,) = database.execute("PRAGMA user_version").fetchone()
-            if found not in (0, _FORMAT):
-                database.close()
-                self._remove()
-                return self._open()
-            if found == 0:
-                database.executescript(_SCHEMA)
-        except BaseException:
-            database.close()
-            raise
-        return database
 
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _remove(self) -> None:
-        for ending in ("", "-wal", "-shm", "-journal"):
-            self._file.with_name(self._file.name + ending).unlink(missing_ok=True)
-
-    def _archive(self, name: bytes) -> tuple[int, int]:
-        """Id and reach of an archive; zeros if nothing is known of it."""
-        row = self._database.execute(
-            "SELECT id, reach FROM archives WHERE name = ?", (name,)
-        ).fetchone()
-        return (0, 0) if row is None else (row[0], row[1])
-
-    def _add(self, name: bytes, start: int, names: Sequence[Names | None]) -> int:
-        database = self._database
+def _add(
+    name: bytes, start: int, names: Sequence[Names | None], database: sqlite3.Connection
+) -> int:
+    with database:  # both tables are changed, or neither
         database.execute("BEGIN IMMEDIATE")
-        try:
-            number, reach = self._archive(name)
-            if not number:
-                row = database.execute(
-                    "INSERT INTO archives (name, reach) VALUES (?, 0) RETURNING id", (name,)
-                ).fetchone()
-                number = row[0]
-            if start == reach + 1:
-                rows = sorted(_stretches(start, names))
-                database.executemany(f"INSERT INTO changes VALUES ({number}, ?, ?, ?)", rows)
-                reach += len(names)
-                database.execute("UPDATE archives SET reach = ? WHERE id = ?", (reach, number))
-            database.execute("COMMIT")
-        except BaseException:
-            if database.in_transaction:
-                database.execute("ROLLBACK")
-            raise
-        return reach
-
-    def _find(self, name: bytes, names: Names, start: int, stop: int, most: int) -> Found:
-        number, reach = self._archive(name)
-        asked = {
-            "archive": number,
-            "path": _hashes(names[:DEPTH])[-1],
-            "start": start,
-            "stop": stop,
-            "most": most,
-        }
-        rows = self._database.execute(_FIND, asked)
-        return Found(reach, [range(max(first, start), min(last + 1, stop)) for first, last in rows])
-
-    def _forget(self, name: bytes) -> int | None:
-        number, _ = self._archive(name)
+        number, reach = _archive(database, name)
         if not number:
-            return None
-        self._database.execute("UPDATE archives SET name = NULL WHERE id = ?", (number,))
-        return number
+            row = database.execute(
+                "INSERT INTO archives (name, reach) VALUES (?, 0) RETURNING id", (name,)
+            ).fetchone()
+            number = row[0]
+        if start == reach + 1:
+            rows = sorted(_stretches(start, names))
+            database.executemany(f"INSERT INTO changes VALUES ({number}, ?, ?, ?)", rows)
+            reach += len(names)
+            database.execute("UPDATE archives SET reach = ? WHERE id = ?", (reach, number))
+    return reach
 
-    def _sweep(self, number: int, slice_: int) -> None:
-        width = 2 ** (16 * _HASH) // _SLICES
-        low = slice_ * width - 2 ** (16 * _HASH - 1)
-        self._database.execute(
-            "DELETE FROM changes WHERE archive = ? AND path BETWEEN ? AND ?",
-            (number, low, low + width - 1),
+
+def _find(
+    name: bytes, names: Names, start: int, stop: int, most: int, database: sqlite3.Connection
+) -> Found:
+    number, reach = _archive(database, name)
+    asked = {
+        "archive": number,
+        "path": _hashes(names[:DEPTH])[-1],
+        "start": start,
+        "stop": stop,
+        "most": most,
+    }
+    rows = database.execute(_FIND, asked)
+    return Found(reach, [range(max(first, start), min(last + 1, stop)) for first, last in rows])
+
+
+def _sweep_slice(number: int, database: sqlite3.Connection) -> None:
+    width = 2 ** (16 * _HASH) // _SLICES
+    low = number * width - 2 ** (16 * _HASH - 1)
+    database.execute(
+        "DELETE FROM changes WHERE path BETWEEN ? AND ?"
+        " AND archive IN (SELECT id FROM archives WHERE name IS NULL)",
+        (low, low + width - 1),
+    )
+    if number == _SLICES - 1:
+        # One removed while this went on is swept by who removed it.
+        database.execute(
+            "DELETE FROM archives WHERE name IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM changes WHERE archive = archives.id)"
         )
-        if slice_ == _SLICES - 1:
-            self._database.execute("DELETE FROM archives WHERE id = ?", (number,))
 
 
 def _stretches(start: int, names: Sequence[Names | None]) -> Iterator[tuple[int, int, int]]:

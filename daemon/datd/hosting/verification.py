@@ -9,9 +9,10 @@ from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
 from datd.replication.block_map import BlockMap
 
-# Blocks hashed in one call into the lane: 64 usual ones take some ten milliseconds, and others
-# have their turn between.
+# Blocks hashed in one call into the lane, and about so many bytes: 64 usual ones take some ten
+# milliseconds, and others have their turn between.
 AT_ONCE = 64
+BYTES_AT_ONCE = 4 * 2**20
 
 
 async def verify(archive: HostedArchive, job: Job) -> None:
@@ -35,17 +36,20 @@ async def verify(archive: HostedArchive, job: Job) -> None:
 
 async def _verify(opened: OpenArchive, live: LiveFeed, job: Job) -> int:
     damaged = 0
-    for start, stop in stretches(live.picker.have, live.feed.length):
+    feed = live.feed
+    mean = max(1, feed.byte_length // max(1, feed.length))
+    at_once = max(1, min(AT_ONCE, BYTES_AT_ONCE // mean))
+    for start, stop in stretches(live.picker.have, feed.length, at_once):
         job.done += live.available(start, stop)
-        damaged += len(await opened.run(partial(live.feed.audit, start, stop)))
+        damaged += len(await opened.run(partial(feed.audit, start, stop)))
         job.text = f"{job.done} of {job.total} blocks hashed"
     return damaged
 
 
-def stretches(have: BlockMap, length: int) -> Iterator[tuple[int, int]]:
-    """Where blocks are, in pieces of `AT_ONCE`. Feeds of 2^32 blocks cost what is here of them."""
+def stretches(have: BlockMap, length: int, at_once: int = AT_ONCE) -> Iterator[tuple[int, int]]:
+    """Where blocks are, in pieces of `at_once`. Feeds of 2^32 blocks cost what is here of them."""
     start = have.first(0, length)
     while start is not None:
-        stop = min(start + AT_ONCE, length)
+        stop = min(start + at_once, length)
         yield start, stop
         start = have.first(stop, length)

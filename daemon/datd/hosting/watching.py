@@ -2,6 +2,11 @@
 
 Says which folder changed, and the files that were noticed. They are only what to look at first: an
 import looks at all of the folder anyway, which cannot miss what a lost notice would have told.
+
+A watcher of the system's takes no folder more once it was made. So a folder that comes later gets
+one of its own, and watchers are made one as soon as the newer is as large as the older: there are
+few of them, and each folder moves a few times only. The older are read out after the one in their
+place stands, so that no change falls between them.
 """
 
 import asyncio
@@ -10,24 +15,28 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from watchfiles import Change
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
+from datd import errand
 from datd.importing.ignore import IGNORE_FILE, IgnoreRules
 from datd.importing.noticed import MOST_NOTICED
 
 log = logging.getLogger(__name__)
 
 # A change is told once nothing else changed for so long …
-_QUIET_MS = 200
+_QUIET_SECONDS = 0.2
 # … and at the latest after this, or a program that writes a log would keep the archive old.
-_LATEST_MS = 800
+_LATEST_SECONDS = 0.8
 # How often it is looked whether the folders are still there: a folder that was replaced is silent.
-_LOOK_MS = 1000
+_LOOK_SECONDS = 1.0
+# A watcher gives what it has at once; this is how long it waits where it has nothing.
+_READ_MS = 1
 # Folders that cannot be watched are imported this often instead.
 POLL_SECONDS = 10.0
 # So often it is tried whether they can be watched by now.
@@ -63,7 +72,7 @@ class FolderWatch:
         self._poll_seconds = poll_seconds
         self._folders: dict[Path, IgnoreRules] = {}
         self._news = asyncio.Event()
-        self._round: _Round | None = None
+        self._lookout: _Lookout | None = None
 
     def add(self, folder: Path, *, ignore_hidden: bool = True) -> None:
         """Watch a folder, which need not be there yet. Call it on the loop.
@@ -72,43 +81,57 @@ class FolderWatch:
             folder: Absolute, without links in it.
             ignore_hidden: Whether changes of hidden files say nothing.
         """
-        self._folders[folder] = IgnoreRules(ignore_hidden=ignore_hidden)
-        self._begin_anew()
+        self._folders[folder] = rules = IgnoreRules(ignore_hidden=ignore_hidden)
+        self._news.set()
+        if self._lookout is not None:
+            self._lookout.ask(folder, rules)
 
     def remove(self, folder: Path) -> None:
         """Watch a folder no more; nothing happens if it is not watched. Call it on the loop."""
-        if self._folders.pop(folder, None) is not None:
-            self._begin_anew()
-
-    def _begin_anew(self) -> None:
-        self._news.set()
-        if self._round is not None:
-            self._round.stop()
+        if self._folders.pop(folder, None) is None or self._lookout is None:
+            return
+        self._lookout.ask(folder, None)
+        if not self._folders:
+            self._lookout.stop()
 
     async def run(self) -> None:
-        """Watch until cancelled: the one task."""
+        """Watch until cancelled: the one task. It ends at once, whatever the thread is at."""
         while True:
-            if not self._folders:
+            while not self._folders:
+                self._news.clear()
                 await self._news.wait()
-            self._news.clear()
-            if self._folders:
-                await self._watch(_Round(self._folders, self._poll_seconds))
+            await self._watch()
 
-    async def _watch(self, watched: "_Round") -> None:
-        """Watch these folders until others are to be watched, or some of them moved."""
-        self._round = watched
+    async def _watch(self) -> None:
+        """Watch until no folder is left."""
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, "folder-watch") as thread:
-            try:
-                self._tell(await loop.run_in_executor(thread, watched.open))
-                while not self._news.is_set() and not watched.is_stale:
-                    self._tell(await loop.run_in_executor(thread, watched.wait))
-            finally:
-                self._round = None
-                watched.stop()
-                await loop.run_in_executor(thread, watched.close)  # within `_QUIET_MS`
+        ended: asyncio.Future[None] = loop.create_future()
 
-    def _tell(self, changed: "_Changed") -> None:
+        def end(found: Exception | None) -> None:
+            if ended.done():
+                return
+            if found is None:
+                ended.set_result(None)
+            else:
+                ended.set_exception(found)
+
+        def tell(changed: _Changed) -> None:
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(self._tell, lookout, changed)
+
+        self._lookout = lookout = _Lookout(tell, self._poll_seconds)
+        for folder, rules in self._folders.items():
+            lookout.ask(folder, rules)
+        try:
+            errand.start(lookout.work, end, name="folder-watch")
+            await ended
+        finally:
+            self._lookout = None
+            lookout.stop()
+
+    def _tell(self, lookout: "_Lookout", changed: _Changed) -> None:
+        if lookout is not self._lookout:
+            return
         for folder, paths in changed.items():
             if folder in self._folders:
                 self._on_change(folder, paths if len(paths) <= MOST_NOTICED else ())
@@ -118,129 +141,236 @@ class FolderWatch:
 class _Watched:
     rules: IgnoreRules
     identity: _Identity | None = None
-    is_polled: bool = False
+    # When the system refused to watch it; None where it did not.
+    refused_at: float | None = None
 
 
-class _Round:
-    """A set of folders that is watched as long as none is added, removed or replaced.
+@dataclass(slots=True, eq=False)
+class _Group:
+    """Folders that share a watcher, less those that are not watched any more."""
 
-    All but `stop` and `is_stale` belongs to the thread.
-    """
+    notify: RustNotify
+    folders: set[Path]
+    opened_with: int
 
-    def __init__(self, folders: dict[Path, IgnoreRules], poll_seconds: float) -> None:
-        self.is_stale = False
-        self._watched = {folder: _Watched(rules) for folder, rules in folders.items()}
+
+class _Lookout:
+    """What the thread does. Only `ask` and `stop` may be called from elsewhere."""
+
+    def __init__(self, tell: Callable[[_Changed], None], poll_seconds: float) -> None:
+        self._tell = tell
         self._poll_seconds = poll_seconds
         self._stopped = threading.Event()
-        self._notify: RustNotify | None = None
-        self._opened_at = self._polled_at = time.monotonic()
+        self._asked: SimpleQueue[tuple[Path, IgnoreRules | None]] = SimpleQueue()
+        self._watched: dict[Path, _Watched] = {}
+        # Those of them that are to be watched (anew), and are told once they are.
+        self._fresh: dict[Path, None] = {}
+        # The newer the smaller, but where the system refused. Who is gone or polled is in none.
+        self._groups: list[_Group] = []
+        # What changed and is not told yet, and since when.
+        self._noticed: set[str] = set()
+        self._noticed_at = 0.0
+        self._looked_at = self._polled_at = time.monotonic()
+
+    def ask(self, folder: Path, rules: IgnoreRules | None) -> None:
+        """Watch a folder from soon on, by these rules; with None no more."""
+        self._asked.put((folder, rules))
 
     def stop(self) -> None:
-        """Let `wait` return soon."""
+        """Let `work` end soon."""
         self._stopped.set()
 
-    def close(self) -> None:
-        """Watch no more."""
-        if self._notify is not None:
-            self._notify.close()
+    def work(self) -> None:
+        """Watch until stopped."""
+        try:
+            while not self._stopped.is_set():
+                self._take_up()
+                self._begin()
+                self._stopped.wait(_QUIET_SECONDS)
+                self._listen()
+                self._look()
+        finally:
+            for group in self._groups:
+                group.notify.close()
 
-    def open(self) -> _Changed:
-        """Begin; gives the folders that are there."""
-        for folder, watched in self._watched.items():
-            watched.identity = _identity(folder)
+    def _take_up(self) -> None:
+        """Do what was asked for."""
+        is_less = False
+        with suppress(Empty):
+            while True:
+                folder, rules = self._asked.get_nowait()
+                is_less |= self._watched.pop(folder, None) is not None
+                self._leave(folder)
+                if rules is not None:
+                    self._watched[folder] = _Watched(rules)
+                    self._fresh[folder] = None
+        if is_less:
+            # What nobody wants takes part of what the system allows until its group is made anew.
+            for group in list(self._groups):
+                if 2 * len(group.folders) <= group.opened_with:
+                    self._replace([group], [])
+
+    def _leave(self, folder: Path) -> None:
+        """Take a folder out of where it is watched."""
+        self._fresh.pop(folder, None)
+        for group in list(self._groups):
+            group.folders.discard(folder)
+            if not group.folders:
+                self._groups.remove(group)
+                group.notify.close()
+
+    def _renew(self, folder: Path) -> None:
+        self._leave(folder)
+        self._fresh[folder] = None
+
+    def _give_up(self, group: _Group) -> None:
+        """A watcher may have missed something: its folders are watched anew."""
+        for folder in list(group.folders):
+            self._renew(folder)
+
+    def _begin(self) -> None:
+        """Watch the fresh ones, and tell those that are there."""
+        fresh, self._fresh = list(self._fresh), {}
+        here: list[Path] = []
+        for folder in fresh:
+            watched = self._watched[folder]
+            watched.identity, watched.refused_at = _identity(folder), None
             if watched.identity is None:
                 log.warning("%s is not there: it is watched again once it is", folder)
-        here = [folder for folder, watched in self._watched.items() if watched.identity is not None]
-        try:
-            self._notify = _notify(here)
-        except _REFUSALS:
-            self._open_what_can_be(here)
-        return dict.fromkeys(here, _UNKNOWN)
+            else:
+                here.append(folder)
+        if not here:
+            return
+        joined: list[_Group] = []
+        size = len(here)
+        for group in reversed(self._groups):
+            if len(group.folders) > size:
+                break
+            joined.append(group)
+            size += len(group.folders)
+        if not joined or not self._replace(joined, here):
+            self._open(here)
+        self._tell(dict.fromkeys(here, _UNKNOWN))
 
-    def _open_what_can_be(self, folders: list[Path]) -> None:
+    def _replace(self, groups: list[_Group], more: list[Path]) -> bool:
+        """Watch groups and more folders by one watcher; False if the system does not allow it."""
+        folders = {*more}.union(*(group.folders for group in groups))
+        try:
+            # For a moment each is watched twice, which also counts twice where there is a limit.
+            notify = _notify(list(folders))
+        except _REFUSALS:
+            return False
+        unsure = [group for group in groups if not self._read(group)]
+        self._groups = [group for group in self._groups if group not in groups]
+        for group in groups:
+            group.notify.close()
+        self._groups.append(_Group(notify, folders, len(folders)))
+        for group in unsure:
+            self._tell(dict.fromkeys(group.folders, _UNKNOWN))
+        return True
+
+    def _open(self, folders: list[Path]) -> None:
         """Watch what fits below the limits of the system; the rest is polled."""
-        fitting: list[Path] = []
-        for folder in folders:
-            try:
-                fits = _notify([*fitting, folder])
-            except _REFUSALS as error:
-                self._watched[folder].is_polled = True
-                log.warning(
-                    "changes in %s are looked for every %g s only, since the system watches no "
-                    "more folders for us (%s): raise fs.inotify.max_user_watches, and "
-                    "fs.inotify.max_user_instances if that does not help, with sysctl",
-                    folder,
-                    self._poll_seconds,
-                    error,
-                )
-                continue
-            self.close()
-            self._notify = fits
-            fitting.append(folder)
-
-    def wait(self) -> _Changed:
-        """Wait until something changed, or a second; gives the folders that changed."""
-        changed: _Changed = {}
-        if self._notify is None:
-            self._stopped.wait(_LOOK_MS / 1000)
-        else:
-            try:
-                notices = self._notify.watch(_LATEST_MS, _QUIET_MS, _LOOK_MS, self._stopped)
-            except _REFUSALS:
-                self.is_stale = True
-                return dict.fromkeys(self._watched, _UNKNOWN)
-            if not isinstance(notices, str):
-                changed = self._told_of({path for _, path in notices})
-                if any(kind == Change.added and os.path.isdir(path) for kind, path in notices):
-                    self._see_whether_new_folders_fit()
-        return dict.fromkeys(self._looked_at(), _UNKNOWN) | changed
-
-    def _see_whether_new_folders_fit(self) -> None:
-        # The watcher says nothing when it reaches the limit later, and the new folder is silent.
+        if self._stopped.is_set():
+            return
         try:
-            RustNotify([str(next(iter(self._watched)))], False, False, 0, False, False).close()
+            notify = _notify(folders)
+        except _REFUSALS as error:
+            if len(folders) > 1:
+                middle = len(folders) // 2
+                self._open(folders[:middle])
+                self._open(folders[middle:])
+            else:
+                self._poll(folders[0], error)
+        else:
+            self._groups.append(_Group(notify, set(folders), len(folders)))
+
+    def _poll(self, folder: Path, error: Exception) -> None:
+        self._watched[folder].refused_at = time.monotonic()
+        log.warning(
+            "changes in %s are looked for every %g s only, since the system watches no "
+            "more folders for us (%s): raise fs.inotify.max_user_watches, and "
+            "fs.inotify.max_user_instances if that does not help, with sysctl",
+            folder,
+            self._poll_seconds,
+            error,
+        )
+
+    def _listen(self) -> None:
+        """Read all watchers, and tell what changed once that is due."""
+        before = len(self._noticed)
+        for group in list(self._groups):
+            if not self._read(group):
+                self._give_up(group)
+        now = time.monotonic()
+        if not before:
+            self._noticed_at = now
+        is_quiet = len(self._noticed) == before
+        if self._noticed and (is_quiet or now - self._noticed_at >= _LATEST_SECONDS):
+            noticed, self._noticed = self._noticed, set()
+            self._tell(self._told_of(noticed))
+
+    def _read(self, group: _Group) -> bool:
+        """Note what a watcher noticed; False if it may have missed something."""
+        try:
+            notices = group.notify.watch(_READ_MS, _READ_MS, _READ_MS, None)
+            if isinstance(notices, str):
+                return True
+            self._noticed.update(path for _, path in notices)
+            if any(kind == Change.added and os.path.isdir(path) for kind, path in notices):
+                # It says nothing when it reaches the limit later, and the new folder is silent.
+                base = str(next(iter(group.folders)))
+                RustNotify([base], False, False, 0, False, False).close()
         except _REFUSALS:
-            self.is_stale = True
+            return False
+        return True
 
     def _told_of(self, paths: set[str]) -> _Changed:
-        changed: _Changed = {}
-        for folder, watched in self._watched.items():
-            base = f"{folder}/"
-            below = {path.removeprefix(base) for path in paths if path.startswith(base)}
-            noticed = {path for path in below if not watched.rules.ignores(path)}
-            if IGNORE_FILE in below:
-                changed[folder] = _UNKNOWN
-            elif noticed:
-                changed[folder] = noticed
-        return changed
+        names = {str(folder): folder for folder in self._watched}
+        changed: dict[Path, set[str]] = {}
+        unknown: set[Path] = set()
+        for path in paths:
+            end = path.rfind("/")
+            while end > 0:  # one may lie in another
+                folder = names.get(path[:end])
+                if folder is not None:
+                    below = path[end + 1 :]
+                    if below == IGNORE_FILE:
+                        unknown.add(folder)
+                    elif not self._watched[folder].rules.ignores(below):
+                        changed.setdefault(folder, set()).add(below)
+                end = path.rfind("/", 0, end)
+        return changed | dict.fromkeys(unknown, _UNKNOWN)
 
-    def _looked_at(self) -> set[Path]:
-        """See whether the folders are where they were; those that are due to be polled."""
+    def _look(self) -> None:
+        """See whether the folders are where they were; tell those that are due to be polled."""
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_SECONDS:
+            return
+        self._looked_at = now
+        polled: list[Path] = []
         for folder, watched in self._watched.items():
             if _identity(folder) != watched.identity:
-                self.is_stale = True
-        now = time.monotonic()
-        polled = {folder for folder, watched in self._watched.items() if watched.is_polled}
-        if polled and now - self._opened_at >= RETRY_SECONDS:
-            self.is_stale = True
-        if now - self._polled_at < self._poll_seconds:
-            return set()
-        self._polled_at = now
-        return polled
+                self._renew(folder)
+            elif watched.refused_at is not None:
+                polled.append(folder)
+                if now - watched.refused_at >= RETRY_SECONDS:
+                    self._renew(folder)
+        if now - self._polled_at >= self._poll_seconds:
+            self._polled_at = now
+            self._tell(dict.fromkeys(polled, _UNKNOWN))
 
 
 # What the watcher raises where the system refuses: a limit is an OSError, the rest its own error.
 _REFUSALS = (OSError, WatchfilesRustInternalError)
 
 
-def _notify(folders: list[Path]) -> RustNotify | None:
+def _notify(folders: list[Path]) -> RustNotify:
     """Watch folders with all below them.
 
     Raises:
         OSError, WatchfilesRustInternalError: The system does not watch as many.
     """
-    if not folders:
-        return None
     names = [str(folder) for folder in folders]
     try:
         return RustNotify(names, False, False, 0, True, False)
