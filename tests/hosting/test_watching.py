@@ -171,27 +171,36 @@ async def test_folders_that_come_one_after_another_are_told_of_once_each(tmp_pat
     assert {told for told, _ in ear.heard[FOLDERS:]} == set(folders[1::2])
 
 
+# A process, since nothing of ours runs while the watcher is made.
+WRITER = """
+import sys, time
+for number in range(1_000_000):
+    open(f"{sys.argv[1]}/{number}", "x").close()
+    time.sleep(0.005)  # few enough to be told by name
+"""
+
+
 async def test_no_change_is_missed_while_folders_come_and_go(folder: Path, tmp_path: Path):
+    others = [tmp_path / f"other{number}" for number in range(8)]
+    for other in others:
+        for number in range(300):
+            (other / f"{number}").mkdir(parents=True)
     ear = Ear()
-    written: set[str] = set()
-
-    async def write() -> None:
-        while True:
-            (folder / "sub" / f"{len(written)}").write_text("x")
-            written.add(f"sub/{len(written)}")
-            await asyncio.sleep(0.01)  # few enough to be told by name
-
-    async with watching(ear, folder) as watch, asyncio.TaskGroup() as group:
-        busy = group.create_task(write())
-        for number in range(16):
-            other = tmp_path / f"other{number}"
-            (other / "deep" / "er").mkdir(parents=True)
-            watch.add(other)
-            await ear.wait_for(other)
-            if number % 3 == 0:
-                watch.remove(other)
-        busy.cancel()
+    async with watching(ear, folder) as watch:
+        command = (sys.executable, "-c", WRITER, folder / "sub")
+        writer = await asyncio.create_subprocess_exec(*command)
+        try:
+            for number, other in enumerate(others):
+                watch.add(other)
+                await ear.wait_for(other)
+                if number % 3 == 0:
+                    watch.remove(other)
+        finally:
+            writer.kill()
+            await writer.wait()
+        written = {f"sub/{name}" for name in os.listdir(folder / "sub")}
         await until(lambda: written <= set().union(*ear.noticed), PATIENCE)
+    assert len(written) > len(others)
 
 
 class Unanswered(type(Path())):  # type: ignore[misc]
@@ -228,6 +237,18 @@ async def test_a_folder_that_disappears_and_comes_back_is_watched_again(folder: 
         heard = len(ear.heard)
         os.mkdir(folder)
         await ear.wait_for(folder, after=heard)
+        heard = len(ear.heard)
+        (folder / "a").write_text("a")
+        await ear.wait_for(folder, after=heard)
+
+
+async def test_a_folder_that_is_made_again_at_once_is_watched(folder: Path):
+    ear = Ear()
+    async with watching(ear, folder):
+        shutil.rmtree(folder)
+        os.mkdir(folder)  # disks give it the number of the old one
+        await ear.wait_for(folder, after=1)
+        await ear.silence()
         heard = len(ear.heard)
         (folder / "a").write_text("a")
         await ear.wait_for(folder, after=heard)

@@ -43,6 +43,8 @@ POLL_SECONDS = 10.0
 RETRY_SECONDS = 600.0
 
 _Identity = tuple[int, int]
+# Of a folder that was removed: one made right after it may get its very numbers.
+_REMOVED: _Identity = (-1, -1)
 # Folders that changed, and the paths in each that did; none where that is not known.
 _Changed = dict[Path, Collection[str]]
 _UNKNOWN: Collection[str] = ()
@@ -317,6 +319,9 @@ class _Lookout:
             if isinstance(notices, str):
                 return True
             self._noticed.update(path for _, path in notices)
+            for folder in {Path(path) for kind, path in notices if kind == Change.deleted}:
+                if folder in self._watched:
+                    self._watched[folder].identity = _REMOVED
             if any(kind == Change.added and os.path.isdir(path) for kind, path in notices):
                 # It says nothing when it reaches the limit later, and the new folder is silent.
                 base = str(next(iter(group.folders)))
@@ -345,7 +350,7 @@ class _Lookout:
     def _look(self) -> None:
         """See whether the folders are where they were; tell those that are due to be polled."""
         now = time.monotonic()
-        if now - self._looked_at < _LOOK_SECONDS:
+        if now - self._looked_at < _LOOK_SECONDS and not self._noticed:
             return
         self._looked_at = now
         polled: list[Path] = []

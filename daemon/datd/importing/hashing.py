@@ -1,4 +1,4 @@
-"""Hashes content in a thread of its own: that takes the processor, writing waits for the disk."""
+"""Hashes content in threads of its own: that takes the processor, writing waits for the disk."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,25 +11,33 @@ from datd.crypto import leaf_hash
 WORTH_A_THREAD = 8 * 1024
 
 
-class HashingThread:
-    """The `hashing` of an `ArchiveWriter`. Has a thread from the first large batch until closed."""
+# Two keep ahead of a disk that takes a gigabyte a second.
+_THREADS = 2
+
+
+class HashingThreads:
+    """The `hashing` of an `ArchiveWriter`. Has threads from the first large batch until closed."""
 
     def __init__(self) -> None:
-        self._thread: ThreadPoolExecutor | None = None
+        self._threads: ThreadPoolExecutor | None = None
 
     def __call__(self, blocks: Sequence[bytes]) -> Callable[[], Sequence[bytes]]:
         """Begin to hash blocks; what it gives waits for their hashes."""
         if sum(map(len, blocks)) < WORTH_A_THREAD * len(blocks):
             return hash_here(blocks)
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "leaf-hashes")
-        return self._thread.submit(_hash_all, blocks).result
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_THREADS, "leaf-hashes")
+        middle = len(blocks) // 2
+        halves = (blocks[:middle], blocks[middle:])
+        begun = [self._threads.submit(_hash_all, half) for half in halves]
+        # It may be asked again, after a disk that was full.
+        return lambda: [digest for half in begun for digest in half.result()]
 
     def close(self) -> None:
-        """End the thread. What was begun can still be waited for."""
-        if self._thread is not None:
-            self._thread.shutdown()
-            self._thread = None
+        """End the threads. What was begun can still be waited for."""
+        if self._threads is not None:
+            self._threads.shutdown()
+            self._threads = None
 
 
 def _hash_all(blocks: Sequence[bytes]) -> Sequence[bytes]:

@@ -16,7 +16,7 @@ from datd.archive.writer import ArchiveWriter, Committed, Draft, stored_names
 from datd.errors import FolderNotEmpty, FolderRefused
 from datd.importing.chunking import FIXED_SIZE, Chunking, chunker
 from datd.importing.content import UnusedBlocks, equals
-from datd.importing.hashing import HashingThread
+from datd.importing.hashing import HashingThreads
 from datd.importing.ignore import IgnoreRules
 from datd.importing.known import Children, KnownVersion
 from datd.importing.noticed import look
@@ -89,7 +89,7 @@ class Importer:
             ConfigError: Its `.datignore` cannot be understood.
         """
         self.progress = Progress()
-        self._hashing = HashingThread()
+        self._hashing = HashingThreads()
         self._writer = ArchiveWriter(archive, hashing=self._hashing)
         self._now = now
         self._chunking: Chunking = chunking
