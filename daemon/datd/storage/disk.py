@@ -27,7 +27,8 @@ _LARGE_READ: Final = 2**20
 # The system takes at most this many pieces in one call (IOV_MAX of Linux).
 _MOST_PIECES: Final = 1024
 
-# Bytes written at once that are worth a word to the disk. Blocks from peers come in smaller batches.
+# Bytes written at once that are worth a word to the disk. Blocks from peers come in smaller
+# batches.
 _LARGE_WRITE: Final = 2**20
 
 
