@@ -160,17 +160,19 @@ async def test_once_complete_nothing_that_was_put_or_changed_there_is_replaced(d
     await mirror.bring(3)
     assert files_in(place)["a"] == b"/a", "the first time it is a copy like any other"
     (place / "a").write_text("edited")
-    (place / "b").write_text("edited")
+    # Not as long as the archive's: of the same millisecond they would be the same file to us.
+    (place / "b").write_text("edited, too")
     (place / "later").write_text("mine")
     await dat.put(mine, "/b", b"theirs")
     await dat.put(mine, "/later", b"theirs")
     await dat.put(mine, "/deep/er/c", b"changed")
-    for run in (mirror, Mirror(dat, mine, "/", place, wait=5)):
+    again = Mirror(dat, mine, "/", place, wait=5)
+    for run, stays in ((mirror, ["/b", "/later"]), (again, ["/a", "/b", "/later"])):
         report, _ = await run.bring(6)
         told = [path for path, why in report.skipped if "it stays" in why]
-        assert sorted(told) == ["/b", "/later"] if run is mirror else ["/a", "/b", "/later"]
+        assert sorted(told) == stays
         assert files_in(place) == {
-            "a": b"edited", "b": b"edited", "later": b"mine", "deep/er/c": b"changed"
+            "a": b"edited", "b": b"edited, too", "later": b"mine", "deep/er/c": b"changed"
         }  # fmt: skip
 
 
