@@ -101,7 +101,7 @@ class Life:
         stat = self.archive.stat(path, version=1)
         blocks = range(stat.offset, stat.offset + stat.blocks)
         self.cleared |= set(blocks)
-        assert content_of(self.archive).clear(blocks.start, blocks.stop) == [*blocks]
+        assert content_of(self.archive).clear([(blocks.start, blocks.stop)]) == [*blocks]
 
 
 def lengths(archive: Archive) -> tuple[int, int]:

@@ -16,8 +16,8 @@ VALUES = [bytes([index + 1]) * (10 + index) for index in range(20)]
 
 def test_what_is_dropped_is_gone_and_the_rest_is_proven_as_before():
     feed = new_feed(VALUES)
-    assert feed.clear(3, 7) == [3, 4, 5, 6]
-    assert feed.clear(5, 8) == [7]
+    assert feed.clear([(3, 7)]) == [3, 4, 5, 6]
+    assert feed.clear([(5, 8)]) == [7]
     assert present(feed) == set(range(20)) - {3, 4, 5, 6, 7}
     assert feed.present_bytes == sum(len(VALUES[block]) for block in present(feed))
     with pytest.raises(BlockMissing):
@@ -32,7 +32,7 @@ def test_what_is_dropped_is_gone_and_the_rest_is_proven_as_before():
 
 def test_bytes_of_dropped_blocks_are_not_on_the_disk_any_more_and_others_are():
     feed = new_feed(VALUES)
-    feed.clear_many([(0, 3), (9, 10), (18, 99)])
+    feed.clear([(0, 3), (9, 10), (18, 99)])
     data = feed._storage.data.read(0, 10_000)
     for block, value in enumerate(VALUES):
         assert (value in data) == feed.has(block)
@@ -46,7 +46,7 @@ def test_any_clearing_leaves_the_others_readable_after_a_restart(seed):
     for _ in range(6):
         start = chance.randrange(20)
         end = start + chance.randrange(6)
-        assert feed.clear(start, end) == sorted(left & set(range(start, end)))
+        assert feed.clear([(start, end)]) == sorted(left & set(range(start, end)))
         left -= set(range(start, end))
     feed.close()
     again = Feed.open(feed._storage)
@@ -82,7 +82,7 @@ def test_d1_the_bits_are_on_the_disk_before_the_bytes_go():
         object.__setattr__(feed._storage, name, recorder)
     feed = Feed.open(feed._storage)
     log.clear()
-    feed.clear(2, 4)
+    feed.clear([(2, 4)])
     assert log == ["write bitfield", "sync bitfield", "punch data"]
 
 
@@ -99,7 +99,7 @@ def test_c13_a_read_only_disk_keeps_everything():
     object.__setattr__(storage, "bitfield", locked)
     feed = Feed.open(storage)
     with pytest.raises(ReadOnlyError):
-        feed.clear(0, 5)
+        feed.clear([(0, 5)])
     assert present(feed) == set(range(20))
     assert feed.get(3) == VALUES[3]
     assert feed.present_bytes == sum(map(len, VALUES))
@@ -115,7 +115,7 @@ def test_rot_in_the_tree_never_punches_the_bytes_of_others():
             again = Feed.open(feed._storage)
         except StorageError:
             continue
-        again.clear(6, 12)
+        again.clear([(6, 12)])
         data = feed._storage.data.read(0, 10_000)
         assert all(VALUES[block] in data for block in (*range(6), *range(12, 20)))
 
@@ -123,12 +123,12 @@ def test_rot_in_the_tree_never_punches_the_bytes_of_others():
 @pytest.mark.parametrize("block", range(20))
 def test_rot_in_the_tree_beside_what_is_dropped_never_punches_the_bytes_of_others(block):
     feed = new_feed(VALUES)
-    feed.clear(4, 6)
-    feed.clear(12, 14)
+    feed.clear([(4, 6)])
+    feed.clear([(12, 14)])
     feed.close()
     feed._storage.tree.write(32 + 40 * 2 * block + 36, b"\x00\x00\x01\x00")
     again = Feed.open(feed._storage)
-    again.clear(6, 12)
+    again.clear([(6, 12)])
     data = feed._storage.data.read(0, 10_000)
     assert all(VALUES[block] in data for block in (*range(4), *range(14, 20)))
 
@@ -140,7 +140,7 @@ def test_d3_nothing_is_dropped_while_part_of_the_feed_is_lost():
     feed._storage.signatures.truncate(32 + 64 * 10)
     again = Feed.open(feed._storage, clean=False)
     assert again.behind
-    assert again.clear(0, 5) == []
+    assert again.clear([(0, 5)]) == []
     assert again.get(3) == VALUES[3]
 
 
@@ -154,7 +154,7 @@ def test_small_blocks_dropped_one_by_one_free_room_together(tmp_path):
     data = tmp_path / "content.data"
     before = data.stat().st_blocks * 512
     for block in random.Random(1).sample(range(1000), 990):
-        feed.clear(block, block + 1)
+        feed.clear([(block, block + 1)])
     left = sorted(present(feed))
     assert all(feed.get(block) == source.get(block) for block in left)
     # Ten blocks are left, each on at most two pages of 4 KiB.
@@ -203,6 +203,6 @@ def test_files_are_only_touched_where_blocks_lie():
     feed = new_feed(VALUES)
     feed.flush()
     before = contents(feed._storage)
-    feed.clear(0, 0)
-    feed.clear(20, 500)
+    feed.clear([(0, 0)])
+    feed.clear([(20, 500)])
     assert contents(feed._storage) == before

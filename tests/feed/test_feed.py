@@ -161,7 +161,7 @@ def test_present_bytes_follow_what_comes_and_goes():
     assert reader.present_bytes == 0
     send(holder, reader, 2, 0)
     assert (reader.present_blocks, reader.present_bytes) == (2, 40)
-    reader.clear(0, 2)
+    reader.clear([(0, 2)])
     assert (reader.present_blocks, reader.present_bytes) == (1, 30)
 
 

@@ -47,7 +47,7 @@ def test_d1_bits_reach_the_disk_only_with_a_flush():
 
 def test_clearing_forgets_the_bit_durably_and_then_the_bytes():
     feed = new_feed([b"one", b"two", b"three", b"four"])
-    feed.clear(1, 3)
+    feed.clear([(1, 3)])
     assert present(feed) == {0, 3}
     assert contents(feed._storage)["data"] == b"one" + bytes(8) + b"four"
     again = Feed.open(feed._storage)

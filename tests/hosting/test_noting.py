@@ -40,7 +40,7 @@ def test_only_what_is_held_is_noted_and_what_goes_is_taken_out(told):
                 found = await known_of(here).find(hashes)
                 assert found == [Place(name, n) if n % 2 == 0 else None for n in range(10_000)]
                 live = content_of(archive)
-                live.lost(live.feed.clear(0, 5_000))
+                live.lost(live.feed.clear([(0, 5_000)]))
                 await noting.note(known_of(here), name, opened(archive))
                 found = await known_of(here).find(hashes)
                 assert sum(one is not None for one in found) == 2_500

@@ -362,11 +362,7 @@ class Feed:
 
     # Dropping
 
-    def clear(self, start: int, end: int) -> list[int]:
-        """Drop the blocks from `start` up to `end`; see `clear_many`."""
-        return self.clear_many([(start, end)])
-
-    def clear_many(self, ranges: Iterable[tuple[int, int]]) -> list[int]:
+    def clear(self, ranges: Iterable[tuple[int, int]]) -> list[int]:
         """Drop blocks: durably their bits first, then their bytes. What proves the rest stays.
 
         Args:

@@ -241,7 +241,7 @@ class FeedStore:
             nodes: Nodes whose entries are blank or wrong in the file.
             signatures: Signatures made again, by length.
             bitfield: A new set of bits if some of the old are to go, else None.
-            hold_bits: Keep the old bits on disk for now; see `release_bits`.
+            hold_bits: Keep the old bits on disk until `release_bits`.
 
         Cut short at any point, the next recovery comes to the same result (D-9).
         """

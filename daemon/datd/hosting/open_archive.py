@@ -257,7 +257,7 @@ class OpenArchive:
         before = live.present_bytes
 
         def work() -> tuple[list[int], int]:
-            return live.feed.clear_many(ranges), live.feed.present_bytes
+            return live.feed.clear(ranges), live.feed.present_bytes
 
         def tell(cleared: tuple[list[int], int]) -> None:
             gone, live.present_bytes = cleared

@@ -195,7 +195,7 @@ class FeedExchange:
     # Asking
 
     def next_requests(self, now: float) -> list[int]:
-        """The blocks to ask this peer for now. They count as asked from here on."""
+        """The next blocks to ask this peer for. They count as asked from here on."""
         self._now = now
         if not self._started or not self._download:
             return []
@@ -211,7 +211,7 @@ class FeedExchange:
         return indexes
 
     def next_hashes(self, now: float) -> list[int]:
-        """The blocks whose hashes to ask this peer for now; see `hashes`."""
+        """The next blocks whose hashes to ask this peer for; see `hashes`."""
         return self.hashes.next(now) if self._started and self._download else []
 
     def next_seeks(self, now: float) -> list[Request]:

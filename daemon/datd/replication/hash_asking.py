@@ -33,7 +33,7 @@ class HashAsking:
         self._lost: list[int] = []
 
     def next(self, now: float) -> list[int]:
-        """The blocks whose hashes to ask for now. They count as asked from here on."""
+        """The next blocks whose hashes to ask for. They count as asked from here on."""
         if not self._picker.hashes or self._silent:
             return []
         pending = self._pending

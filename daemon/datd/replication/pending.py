@@ -47,7 +47,7 @@ class PendingRequests:
         return self._misses >= _MISSES
 
     def add(self, indexes: Iterable[int], now: float) -> None:
-        """These blocks are asked for now."""
+        """These blocks have just been asked for."""
         self._asked.update(dict.fromkeys(indexes, now))
 
     def answered(self, index: int, now: float, *, delivered: bool) -> bool:
