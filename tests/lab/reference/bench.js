@@ -1,6 +1,6 @@
 'use strict'
 // One side of a benchmark: an archive on disk in the layout `flat`, one TCP connection, no discovery.
-const { args, say, fatal } = require('./lib')
+const { args, say, fatal, end } = require('./lib')
 const a = args(`bench.js seed STORE [--port P]
        bench.js fetch STORE --key K --port P [--wait] [--stay]
  fetch is done when every block of both feeds is stored. --wait begins when standard input ends,
@@ -46,6 +46,6 @@ async function fetch () {
   await promised(cb => archive.close(cb)) // what is here is on record only then
   say('fetched', { seconds, ...size(archive) })
   if (a.stay) setInterval(quiet, 60000)
-  else process.exit(0)
+  else end(0)
 }
 (mode === 'seed' ? seed() : fetch()).catch(fatal)

@@ -1,6 +1,6 @@
 'use strict'
 // The original as the writer of an archive that lies in a folder of the layout `flat`.
-const { args, say, fatal } = require('./lib')
+const { args, say, fatal, end } = require('./lib')
 const a = args(`change-folder.js FOLDER NAME[=TEXT]...
  puts TEXT at NAME, or deletes NAME where there is no text`, 2)
 const hyperdrive = require('hyperdrive')
@@ -18,4 +18,4 @@ async function main () {
   await promised(cb => archive.close(cb))
   say('changed', { version: archive.version })
 }
-main().then(() => process.exit(0), fatal)
+main().then(() => end(0), fatal)

@@ -1,6 +1,6 @@
 'use strict'
 // What the original sees in a folder of the layout `flat`: every file with its SHA-256.
-const { args, say, fatal } = require('./lib')
+const { args, say, fatal, end } = require('./lib')
 const a = args(`check-folder.js FOLDER [--version N]
  opens it as the original would, so hand over a copy when FOLDER must stay untouched`, 1)
 const path = require('path')
@@ -40,4 +40,4 @@ async function main () {
     files: await list(drive, '/')
   })
 }
-main().then(() => process.exit(0), fatal)
+main().then(() => end(0), fatal)

@@ -1,7 +1,7 @@
 'use strict'
 // What the original sees in folders of the layout `flat` at every version: files with their
 // SHA-256, folders by name. Of long histories only the last versions.
-const { args, say, fatal } = require('./lib')
+const { args, say, fatal, end } = require('./lib')
 const a = args(`check-versions.js FOLDER... [--most 80] [--last 3]
  opens them as the original would, so hand over copies when they must stay untouched`, 1)
 const path = require('path')
@@ -34,4 +34,4 @@ async function main () {
     say('checked', { folder, version: newest, writable: archive.writable })
   }
 }
-main().then(() => process.exit(0), fatal)
+main().then(() => end(0), fatal)

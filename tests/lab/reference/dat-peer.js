@@ -1,6 +1,6 @@
 'use strict'
 // A dat through dat-node, with every network switched separately. One JSON object a line on stdout.
-const { args, say } = require('./lib')
+const { args, say, end } = require('./lib')
 const a = args(`dat-peer.js share|clone DIR [--key K] [--port 3282]
    [--dns HOST[:PORT] ...] [--dht HOST:PORT ...]   use these servers (default: none of that network)
    [--mdns] [--tcp=false] [--utp=false]            mDNS is off unless asked for
@@ -47,7 +47,7 @@ Dat(dir, { key: a.key, sparse: false, errorIfExists: false }, (err, dat) => {
       if (done) return
       done = true
       say('synced', { version: dat.archive.version })
-      if (!a.stay) setTimeout(() => process.exit(0), 300)
+      if (!a.stay) setTimeout(() => end(0), 300)
     }
     dat.archive.on('sync', () => { if (dat.archive.version > 0) finish() })
   }

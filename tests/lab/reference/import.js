@@ -1,6 +1,6 @@
 'use strict'
 // A folder imported the way `dat share` does it, and nothing else: for benchmarks. One JSON line.
-const { args, say, fatal } = require('./lib')
+const { args, say, fatal, end } = require('./lib')
 const a = args(`import.js FOLDER
  FOLDER/.dat is made; \`imported\` tells the seconds from the call to the last entry`, 1)
 const Dat = require('dat-node')
@@ -20,6 +20,6 @@ Dat(a._[0], { errorIfExists: true }, (err, dat) => {
       key: dat.key.toString('hex'),
       memory: process.resourceUsage ? process.resourceUsage().maxRSS * 1024 : process.memoryUsage().rss
     })
-    dat.close(() => process.exit(0))
+    dat.close(() => end(0))
   })
 })

@@ -16,9 +16,14 @@ exports.say = function (event, more) {
   process.stdout.write(JSON.stringify(Object.assign({ event, t: Date.now() }, more)) + '\n')
 }
 
+// A reader that is slow leaves the pipe full, and process.exit() drops what is still queued.
+exports.end = function (code) {
+  process.stdout.write('', () => process.exit(code))
+}
+
 exports.fatal = function (err) {
   exports.say('fatal', { message: err.message, stack: err.stack })
-  process.exit(1)
+  exports.end(1)
 }
 
 for (const s of ['SIGTERM', 'SIGINT']) process.on(s, () => process.exit(0))

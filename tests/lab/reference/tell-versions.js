@@ -1,7 +1,7 @@
 'use strict'
 // What the original tells of the past of archives in folders of the layout `flat`: the history, the
 // differences between versions, either way in time. The folders stay as they are.
-const { args, say, fatal } = require('./lib')
+const { args, say, fatal, end } = require('./lib')
 const a = args(`tell-versions.js FOLDER... [--pairs 12]
  differences are of every version with the one before, and of this many others with the newest`, 1)
 const hyperdrive = require('hyperdrive')
@@ -30,4 +30,4 @@ async function main () {
     say('told', { folder })
   }
 }
-main().then(() => process.exit(0), fatal)
+main().then(() => end(0), fatal)
