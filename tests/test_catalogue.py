@@ -2,19 +2,10 @@ import sqlite3
 
 import pytest
 
-from datd.catalogue import (
-    MAX_GOOD_PEERS,
-    Catalogue,
-    Conflict,
-    Forking,
-    GoodPeer,
-    ImportRules,
-    Record,
-    Signed,
-    Summary,
-)
+from datd.catalogue import MAX_GOOD_PEERS, Catalogue
 from datd.errors import StorageError
 from datd.keys import Key, KnownName
+from datd.records import Conflict, Forking, GoodPeer, ImportRules, Record, Signed, Summary
 from datd.types import Address
 
 ONE, TWO = Key(bytes([1]) * 32), Key(bytes([2]) * 32)

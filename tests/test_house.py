@@ -26,6 +26,8 @@ NOTHING_TO_TEST: dict[str, str] = {
     "datd/gateways/grants.py": "values and an interface; the tests of each way use them",
     "datd/hosting/services.py": "a record of handles",
     "datd/hosting/views.py": "values to show",
+    "datd/records.py": "values; the tests of the catalogue write and read them",
+    "datd/settings.py": "values with limits; the tests of the configuration hold them",
     "datd/swarm/limits.py": "numbers; the tests of who obeys them hold them",
     "datd/transport/base.py": "an interface; tests/suites holds it against each implementation",
     "datd/types.py": "names of types",

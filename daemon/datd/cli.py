@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from datd import __version__, config, dht_node, discovery_server
-from datd.config import Config, LogSettings
+from datd.config import Config
 from datd.daemon import Daemon
 from datd.errors import ConfigError, DatdError, NewerFormat
 

@@ -68,4 +68,30 @@ MIGRATIONS = (
     ALTER TABLE archives ADD COLUMN import_rules TEXT NOT NULL DEFAULT '{}';
     ALTER TABLE archives ADD COLUMN forking TEXT;
     """,
+    """
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at REAL NOT NULL,
+        kind TEXT NOT NULL,
+        archive TEXT,
+        fields TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE webhooks (
+        id TEXT PRIMARY KEY,
+        fields TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    CREATE TABLE tokens (
+        id TEXT PRIMARY KEY,
+        fields TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE accounts (
+        name TEXT PRIMARY KEY,
+        fields TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
+    """
+    ALTER TABLE archives ADD COLUMN web_sources TEXT NOT NULL DEFAULT '[]';
+    """,
 )

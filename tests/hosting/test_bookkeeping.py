@@ -1,10 +1,11 @@
 import pytest
 
-from datd.catalogue import Catalogue, Record
+from datd.catalogue import Catalogue
 from datd.errors import StorageError
 from datd.hosting.bookkeeping import Bookkeeping
 from datd.hosting.changes import Changes
 from datd.keys import Key
+from datd.records import Record
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from tests.helpers.libraries import (
 )
 from tests.helpers.raw_peer import calling
 
-from datd.catalogue import Summary
 from datd.hosting import census
+from datd.records import Summary
 
 
 def replaced_file() -> Source:

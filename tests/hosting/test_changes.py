@@ -1,6 +1,6 @@
-from datd.catalogue import Record
 from datd.hosting.changes import Changes
 from datd.keys import Key
+from datd.records import Record
 
 
 def test_changes_can_be_undone_and_touch_nothing_else():

@@ -16,9 +16,9 @@ from tests.helpers.libraries import (
 )
 
 from datd.archive.entries import Stat
-from datd.catalogue import Forking
 from datd.hosting.descriptors import Descriptors
 from datd.hosting.forking import COMMIT_ENTRIES
+from datd.records import Forking
 
 
 async def forked(one, original, version, fields=None):

@@ -8,7 +8,6 @@ import pytest
 from tests.helpers.feeds import ArchiveWriter, feed_of
 from tests.helpers.libraries import Source, copy_feeds, source, source_of
 
-from datd.catalogue import Record
 from datd.errors import BlockMissing, StorageError, Timeout
 from datd.feed.feed import Feed
 from datd.hosting.descriptors import Descriptors
@@ -18,6 +17,7 @@ from datd.hosting.place import Place
 from datd.hosting.roots import ImportRoots
 from datd.hosting.wants import Wants
 from datd.keys import Key
+from datd.records import Record
 from datd.wire.messages import Data
 
 

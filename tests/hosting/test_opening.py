@@ -3,13 +3,13 @@ from pathlib import Path
 
 from tests.helpers.adopted import foreign
 
-from datd.catalogue import Record
 from datd.hosting.descriptors import Descriptors
 from datd.hosting.lane import Lane
 from datd.hosting.opening import open_live
 from datd.hosting.place import Place
 from datd.hosting.roots import ImportRoots
 from datd.keys import Key
+from datd.records import Record
 
 
 async def test_a_feed_is_opened_in_its_lane_and_tells_the_loop_what_is_here(tmp_path: Path):

@@ -6,13 +6,13 @@ from tests.helpers.adopted import Foreign, foreign
 
 from datd.archive.archive import Archive
 from datd.archive.content_key import content_secret
-from datd.catalogue import Record
 from datd.errors import StorageError
 from datd.hosting.descriptors import Descriptors
 from datd.hosting.place import Place, is_folder_of_files, is_their_folder
 from datd.hosting.roots import ImportRoots
 from datd.importing.importer import Importer
 from datd.keys import Key
+from datd.records import Record
 
 
 def placed(made: Foreign, data: Path, layout: str, source: str | None = None) -> Place:

@@ -3,9 +3,10 @@
 from tests.helpers.libraries import PORT, node, source, until
 from tests.helpers.sessions import key_named
 
-from datd.catalogue import MAX_GOOD_PEERS, GoodPeer, Record
+from datd.catalogue import MAX_GOOD_PEERS
 from datd.hosting.changes import Changes
 from datd.hosting.reach import Reach
+from datd.records import GoodPeer, Record
 from datd.swarm.limits import GOOD_FOR
 from datd.types import Address
 

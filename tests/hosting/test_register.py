@@ -1,11 +1,11 @@
 import pytest
 from tests.helpers.libraries import node
 
-from datd.catalogue import Record
 from datd.errors import ArchiveExists, UnknownArchive
 from datd.hosting.archive import HostedArchive
 from datd.hosting.register import Register
 from datd.keys import Key
+from datd.records import Record
 
 
 def with_register(told, story):

@@ -3,10 +3,10 @@ import os
 import pytest
 
 from datd import crypto
-from datd.catalogue import Signed
 from datd.errors import StorageError
 from datd.hosting.secrets import Mark, Secrets
 from datd.keys import Key
+from datd.records import Signed
 
 PAIR = crypto.key_pair(b"a seed that everybody can guess.")
 NAME = Key(PAIR.public).discovery_key

@@ -1,9 +1,9 @@
 import pytest
 
-from datd.catalogue import Record
 from datd.errors import ArchiveExists
 from datd.hosting.settings import Settings, require_same
 from datd.keys import Key
+from datd.records import Record
 
 RECORD = Record(
     Key(bytes(32)), added_at=1.0, name="a", tags=["x", "y"], mode="sparse", include=["/a/**"],

@@ -1,9 +1,9 @@
 from collections import Counter
 
-from datd.catalogue import Record, Summary
 from datd.hosting.showing import archive_view, peer_views
 from datd.hosting.stats import Traffic
 from datd.keys import Key
+from datd.records import Record, Summary
 from datd.swarm import peer as swarm
 from datd.types import Address
 

@@ -6,8 +6,8 @@ import stat
 import pytest
 from tests.helpers.api import running_api
 
-from datd.catalogue import Forking
 from datd.hosting.stats import Savings
+from datd.records import Forking
 
 V1 = "/api/v1"
 ARCHIVES = f"{V1}/archives"

@@ -4,10 +4,10 @@ import pytest
 
 from datctl.models import ArchiveChanges, NewArchive
 from datctl.models_writing import Described, NewEmpty, NewFolder
-from datd.catalogue import ImportRules
 from datd.http.problems import Problem
 from datd.http.settings import SettingsReader
 from datd.keys import Key
+from datd.records import ImportRules
 
 LINK = "dat://" + "ab" * 32
 

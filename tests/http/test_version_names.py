@@ -1,10 +1,10 @@
 import pytest
 
-from datd.catalogue import Record
 from datd.errors import VersionNotFound
 from datd.http.problems import Problem
 from datd.http.version_names import split_link, version_of
 from datd.keys import Key
+from datd.records import Record
 
 RECORD = Record(Key(bytes(32)), added_at=1.0, version_tags={"v1": 5, "Latest-but-one": 7})
 

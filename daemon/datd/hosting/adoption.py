@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from datd import crypto
-from datd.catalogue import ImportRules, Record
 from datd.errors import Busy, DatdError, FolderRefused, StorageError
 from datd.hosting.archive import HostedArchive
 from datd.hosting.changes import Changes
@@ -27,6 +26,7 @@ from datd.hosting.services import Services
 from datd.hosting.settings import AS_DAT_DOES
 from datd.hosting.workshop import Workshop
 from datd.keys import Key
+from datd.records import ImportRules, Record
 from datd.storage import layout
 from datd.storage.layout import LayoutName
 from datd.types import Address

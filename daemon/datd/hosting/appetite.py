@@ -2,10 +2,10 @@
 
 import logging
 
-from datd.catalogue import Record
 from datd.errors import NoRoom, StorageError
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.services import Services
+from datd.records import Record
 
 log = logging.getLogger(__name__)
 

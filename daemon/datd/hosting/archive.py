@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from datd.archive.entries import Stat
-from datd.catalogue import Record
 from datd.errors import ForkError, StorageError, UnknownArchive
 from datd.hosting import census, dedup, noting, reading, showing
 from datd.hosting.appetite import Appetite
@@ -25,6 +24,7 @@ from datd.hosting.stocktaking import StockTaking
 from datd.hosting.views import ArchiveView, EntryView, PeerView, State
 from datd.hosting.wants import SETTINGS, Wants, with_sweep
 from datd.keys import Key
+from datd.records import Record
 from datd.storage.faults import storage_fault
 from datd.types import Address
 

@@ -1,8 +1,9 @@
 """One archive's page of the catalogue: when what is known of it goes on record."""
 
-from datd.catalogue import Catalogue, Record
+from datd.catalogue import Catalogue
 from datd.errors import StorageError
 from datd.hosting.changes import Changes
+from datd.records import Record
 
 
 class Bookkeeping:

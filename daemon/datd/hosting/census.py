@@ -7,12 +7,12 @@ count as unavailable.
 
 from functools import partial
 
-from datd.catalogue import Conflict, Record, Signed, Summary
 from datd.errors import ArchiveFormatError, BlockMissing, ForkError
 from datd.hosting import clearance, folder_mirror
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.wants import Wants
+from datd.records import Conflict, Record, Signed, Summary
 from datd.replication.coverage import count_missing
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from datd.catalogue import Record
+from datd.records import Record
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from datd import __version__, crypto
-from datd.catalogue import Forking, ImportRules, Record, Summary
 from datd.errors import ArchiveExists, DatdError, SecretRefused, StorageError, UnknownArchive
 from datd.hosting import noting
 from datd.hosting.adoption import Adoption, require_possible
@@ -31,6 +30,7 @@ from datd.hosting.versions import Versions
 from datd.hosting.views import DaemonView, PeerView
 from datd.hosting.workshop import Workshop
 from datd.keys import Key
+from datd.records import Forking, ImportRules, Record, Summary
 from datd.swarm.roster import Connection
 from datd.types import Address
 

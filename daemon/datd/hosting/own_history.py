@@ -16,12 +16,12 @@ from itertools import islice
 from bitarray import bitarray
 
 from datd.archive.archive import HISTORY_LOOKED_AT
-from datd.catalogue import Signed
 from datd.errors import Behind, Forked, NotWritableError
 from datd.feed.feed import Feed
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.secrets import Mark
+from datd.records import Signed
 
 # Reliability 3.4: how long the swarm is asked when it is not certain that all is here.
 ASK_SECONDS = 30.0

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Final, cast
 
 from datd.archive.plain_files import PlainFiles
-from datd.catalogue import Record
 from datd.errors import FolderRefused, StorageError
 from datd.feed.feed import Feed
 from datd.hosting.folder_lock import FolderLock
 from datd.hosting.roots import ImportRoots
 from datd.keys import Key
+from datd.records import Record
 from datd.storage import layout
 from datd.storage.base import DescriptorPool, FeedStorage, RandomAccess
 from datd.storage.disk import DiskFile, replace_file

@@ -1,7 +1,8 @@
 """What the swarm is told about one archive, and what it tells: where to look, and whom it knows."""
 
-from datd.catalogue import MAX_GOOD_PEERS, GoodPeer, Record
+from datd.catalogue import MAX_GOOD_PEERS
 from datd.hosting.services import Services
+from datd.records import GoodPeer, Record
 from datd.swarm.limits import GOOD_FOR
 from datd.swarm.peer import KnownPeer, PeerView
 from datd.types import Address

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from datd import crypto
-from datd.catalogue import Signed
 from datd.errors import StorageError
 from datd.keys import DiscoveryKey, Key
+from datd.records import Signed
 from datd.storage.disk import flush_folder, replace_file
 from datd.storage.faults import storage_error
 from datd.storage.private import create_private, read_private

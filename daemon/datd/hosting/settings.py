@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
-from datd.catalogue import ImportRules, Record
 from datd.errors import ArchiveExists
 from datd.keys import Key
+from datd.records import ImportRules, Record
 from datd.types import Address
 
 

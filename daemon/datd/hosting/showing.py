@@ -4,12 +4,12 @@ from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from datd.catalogue import Record
 from datd.hosting import census
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.stats import Traffic
 from datd.hosting.views import ArchiveView, Chunking, Mode, PeerView, Progress, State
 from datd.keys import Key
+from datd.records import Record
 from datd.swarm import peer as swarm
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from datd.catalogue import Conflict, Forking, ImportRules
 from datd.hosting.settings import AS_DAT_DOES
 from datd.hosting.stats import Savings
+from datd.records import Conflict, Forking, ImportRules
 from datd.types import Address
 
 Mode = Literal["archive", "latest", "sparse"]

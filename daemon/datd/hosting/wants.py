@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from datd.archive.archive import HISTORY_LOOKED_AT, Archive
-from datd.catalogue import Record
 from datd.errors import ArchiveFormatError, BlockMissing, Gone
 from datd.hosting.changes import Changes
 from datd.hosting.claims import Claims, joined, without
@@ -24,6 +23,7 @@ from datd.hosting.patterns import Part, parse
 from datd.hosting.place import is_their_folder
 from datd.hosting.replaced import Replaced
 from datd.hosting.tally import CHOOSY_SLICE, Count, Extent, Tally
+from datd.records import Record
 from datd.replication.block_map import BlockMap
 
 if TYPE_CHECKING:

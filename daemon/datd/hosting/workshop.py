@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from datd.archive.manifest import MANIFEST_PATH
-from datd.catalogue import Forking
 from datd.errors import DatdError, FolderRefused, UnknownArchive
 from datd.hosting.archive import HostedArchive
 from datd.hosting.changes import Changes
@@ -19,6 +18,7 @@ from datd.hosting.jobs import Job, Jobs
 from datd.hosting.publishing import Publisher, manifest_text
 from datd.hosting.services import Services
 from datd.hosting.verification import verify
+from datd.records import Forking
 
 log = logging.getLogger(__name__)
 

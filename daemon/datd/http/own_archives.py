@@ -11,7 +11,6 @@ from datctl.models_writing import (
     NewFolder,
     SecretKey,
 )
-from datd.catalogue import ImportRules
 from datd.hosting.archive import HostedArchive
 from datd.hosting.jobs import Job
 from datd.hosting.library import Library
@@ -21,6 +20,7 @@ from datd.http.problems import Problem
 from datd.http.settings import SettingsReader
 from datd.http.stats import NoQuery
 from datd.http.version_names import find_version
+from datd.records import ImportRules
 
 
 class OwnRoutes:

@@ -7,7 +7,6 @@ from typing import Any
 
 from datctl.models import ArchiveChanges, NewArchive
 from datctl.models_writing import Hosting, NewFolder
-from datd.catalogue import ImportRules
 from datd.hosting import patterns
 from datd.hosting.archive import HostedArchive
 from datd.hosting.changes import Changes
@@ -17,6 +16,7 @@ from datd.http.inputs import read_address, shown
 from datd.http.problems import Problem
 from datd.naming.lookup import SystemLookup
 from datd.naming.names import host_name
+from datd.records import ImportRules
 from datd.types import Address
 
 # `ARCHIVE` may be the beginning of a key; a name of that form would be read as one.

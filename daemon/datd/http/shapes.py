@@ -8,7 +8,6 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from datctl import models, models_archive, models_jobs
-from datd.catalogue import Conflict
 from datd.hosting.archive import HostedArchive
 from datd.hosting.jobs import Job
 from datd.hosting.library import Library
@@ -22,6 +21,7 @@ from datd.hosting.views import (
     Progress,
 )
 from datd.http.problems import SAFE_HEADERS
+from datd.records import Conflict
 
 # Where datetime ends: years 1 and 9999. An author may sign any number as a time.
 _EARLIEST, _LATEST = -62_135_596_800, 253_402_300_799

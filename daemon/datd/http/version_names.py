@@ -7,12 +7,12 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import StringConstraints
 
-from datd.catalogue import Record
 from datd.errors import VersionNotFound
 from datd.hosting.archive import HostedArchive
 from datd.hosting.versions import Versions
 from datd.http.inputs import shown
 from datd.http.problems import Problem
+from datd.records import Record
 
 # No version tag is longer, nor any number.
 VersionText = Annotated[str, StringConstraints(min_length=1, max_length=64)]

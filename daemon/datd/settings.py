@@ -1,0 +1,137 @@
+"""What can be set, section by section, with defaults and limits; `config` reads it."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
+
+_HOST = r"(?:\[[0-9a-fA-F:.]+\]|[^\s:,/\[\]]+)"
+_PORT = r"0*[1-9][0-9]{0,4}"
+
+
+def _written_as(pattern: str, example: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"expected {example}")
+        if any(int(port) > 65535 for port in re.findall(r"[:,](\d+)(?=,|$)", text)):
+            raise ValueError("a port is at most 65535")
+        return text
+
+    return AfterValidator(check)
+
+
+# discovery.md section 3.2: a server without a port is asked at 5300, then at 53.
+DnsServer = Annotated[
+    str, _written_as(rf"{_HOST}(?::{_PORT}(?:,{_PORT})*)?", "HOST, HOST:PORT or HOST:PORT,PORT")
+]
+BootstrapNode = Annotated[str, _written_as(rf"{_HOST}(?::{_PORT})?", "HOST or HOST:PORT")]
+Resolver = Annotated[str, _written_as(r"https://[^\s/?#]+(?:/[^\s?#]*)?", "https://HOST/PATH")]
+Domain = Annotated[
+    str, _written_as(r"[a-z0-9-]{1,63}\.[a-z0-9-]{1,63}", "two words with a dot, as in dat.local")
+]
+
+NetworkName = Literal["mdns", "dns", "dht"]
+
+
+class Section(BaseModel):
+    """Base of the sections."""
+
+    # Without this a misspelt key of a table would be dropped in silence.
+    model_config = ConfigDict(extra="forbid")
+
+
+class SwarmSettings(Section):
+    """How peers are reached."""
+
+    host: str = Field(default="0.0.0.0", description="Numeric address to listen on (all).")
+    port: int = Field(
+        default=3282, ge=0, le=65535, description="TCP and UDP port; 0: any free one."
+    )
+    tcp: bool = Field(default=True, description="Speak TCP with peers.")
+    utp: bool = Field(default=True, description="Speak uTP with peers, which passes many NATs.")
+    max_connections: int = Field(default=1024, ge=1, description="Connections in all.")
+    allow: list[IPvAnyNetwork] = Field(
+        default=[], description="Only these networks are dialled and let in (empty: all)."
+    )
+    block: list[IPvAnyNetwork] = Field(
+        default=[], description="These are never dialled nor let in."
+    )
+    allow_networks: list[IPvAnyNetwork] = Field(
+        default=[],
+        description="Private networks that discovery may name, such as 10.0.0.0/8.",
+    )
+    port_mapping: bool = Field(
+        default=False, description="Ask the router to pass the port on (UPnP, NAT-PMP, PCP)."
+    )
+
+    @model_validator(mode="after")
+    def _some_transport(self) -> Self:
+        if not (self.tcp or self.utp):
+            raise ValueError("tcp and utp are both off: no peer could be reached")
+        return self
+
+
+class DiscoverySettings(Section):
+    """How peers are found. Each network tells others which archives are here; see the README."""
+
+    networks: list[NetworkName] = Field(
+        default=["mdns", "dns", "dht"], description="Where to look for peers, and be found."
+    )
+    dns_servers: list[DnsServer] = Field(
+        default=[], max_length=16, description="Discovery servers: HOST, HOST:PORT or HOST:P,P."
+    )
+    dht_bootstrap: list[BootstrapNode] = Field(
+        default=[], max_length=64, description="First nodes of the Mainline DHT: HOST:PORT."
+    )
+    domain: Domain = Field(
+        default="dat.local", description="Domain of the names on discovery servers and multicast."
+    )
+
+
+class NamingSettings(Section):
+    """How names such as example.org are turned into links."""
+
+    resolvers: list[Resolver] = Field(
+        default=[
+            "https://cloudflare-dns.com/dns-query",
+            "https://dns.google.com/resolve",
+            "https://dns.quad9.net/dns-query",
+        ],
+        description="DNS over HTTPS (JSON) for the TXT records of a name; empty: none is asked.",
+    )
+    allow_networks: list[IPvAnyNetwork] = Field(
+        default=[], description="Private networks where names may be looked up all the same."
+    )
+
+
+class ApiSettings(Section):
+    """Where programs and people talk to the daemon."""
+
+    host: str = Field(default="127.0.0.1", description="Address of the control API.")
+    port: int = Field(default=3472, ge=0, le=65535, description="Its port.")
+    socket: Path | None = Field(default=None, description="Unix socket (the usual place).")
+    hosts: list[str] = Field(default=[], description="Further names allowed in `Host`.")
+    allow_public: bool = Field(
+        default=False, description="Allow an address that other hosts can reach."
+    )
+
+
+class StorageSettings(Section):
+    """How much may be kept. What is here is served in any case; only fetching stops."""
+
+    max_bytes: int | None = Field(default=None, ge=0, description="For all archives together.")
+    max_archive_bytes: int | None = Field(default=None, ge=0, description="For one archive.")
+    keep_free: int | None = Field(
+        default=None, ge=0, description="Left free on the disk (1 GiB or 5 %, the smaller)."
+    )
+    dedup: bool = Field(
+        default=True, description="Take blocks that are here already, by their hash, from the disk."
+    )
+
+
+class LogSettings(Section):
+    """What is told on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
