@@ -13,6 +13,7 @@ from datd import __version__, config, dht_node, discovery_server
 from datd.config import Config
 from datd.daemon import Daemon
 from datd.errors import ConfigError, DatdError, NewerFormat
+from datd.settings import LogSettings
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
