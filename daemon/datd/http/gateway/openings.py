@@ -1,0 +1,80 @@
+"""Archives that nobody hosts here, fetched because somebody asked (setting `gateway.open`).
+
+They are sparse, so only what is asked for is kept, and they bear a tag. There are only so many of
+them: the one that was not asked for the longest goes when another one comes.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+
+from datd.hosting.archive import HostedArchive
+from datd.hosting.library import Library
+from datd.http.problems import Problem
+from datd.keys import Key
+
+log = logging.getLogger(__name__)
+
+TAG = "gateway"
+# One that was asked for so recently is not sent away: somebody may be reading.
+_RESTING_SECONDS = 60.0
+
+
+class Openings:
+    """Hosts archives on demand."""
+
+    def __init__(self, library: Library, most: int, clock: Callable[[], float]) -> None:
+        """Nothing is fetched yet.
+
+        Args:
+            library: Where they are hosted.
+            most: How many there may be.
+            clock: Seconds, monotonic.
+        """
+        self._library = library
+        self._most = most
+        self._clock = clock
+        self._opening = asyncio.Lock()
+        self._asked: OrderedDict[str, float] = OrderedDict()
+        self._began = clock()
+
+    def used(self, archive: HostedArchive) -> None:
+        """Somebody asks for an archive."""
+        if _is_opened(archive):
+            self._asked[archive.key.hex] = self._clock()
+            self._asked.move_to_end(archive.key.hex)
+
+    async def open(self, key: Key) -> HostedArchive:
+        """Host an archive, and make room for it.
+
+        Raises:
+            Problem: There are too many of them, all in use.
+        """
+        async with self._opening:
+            opened = [archive for archive in self._library.archives() if _is_opened(archive)]
+            if len(opened) >= self._most:
+                await self._send_away(opened)
+            archive, _ = await self._library.add(key, mode="sparse", tags=[TAG])
+            self.used(archive)
+            return archive
+
+    async def _send_away(self, opened: list[HostedArchive]) -> None:
+        # After a restart nothing is known of when they were asked for.
+        oldest = min(opened, key=lambda archive: self._asked.get(archive.key.hex, self._began))
+        since = self._asked.get(oldest.key.hex, float("-inf"))
+        if self._clock() - since < _RESTING_SECONDS:
+            raise Problem(
+                "busy",
+                f"All {self._most} archives that the gateway opens for others are in use.",
+                headers={"Retry-After": f"{_RESTING_SECONDS:.0f}"},
+            )
+        self._asked.pop(oldest.key.hex, None)
+        await self._library.remove(oldest)
+
+
+def _is_opened(archive: HostedArchive) -> bool:
+    """Whether it is here only since somebody asked: what a person has changed since is his."""
+    record = archive.record
+    is_as_added = (record.mode, list(archive.tags), record.include) == ("sparse", [TAG], None)
+    return is_as_added and not (record.writable or archive.name or record.domain)

@@ -1,0 +1,98 @@
+import asyncio
+from typing import Any
+
+import pytest
+from tests.helpers.gateway import serving
+from tests.helpers.libraries import node, source
+from tests.helpers.network import MemoryNetwork
+
+from datd.hosting.changes import Changes
+from datd.http.gateway.openings import TAG, Openings
+from datd.http.problems import Problem
+from datd.keys import Key
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def keys(count):
+    return [Key(bytes([number + 1]) * 32) for number in range(count)]
+
+
+async def test_t48_if_it_is_open_an_archive_is_fetched_for_whoever_asks(tmp_path):
+    network = MemoryNetwork()
+    made = source({"a.txt": [b"from afar"]})
+    async with (
+        node(network, tmp_path / "a", "10.0.0.1", discovers=True) as author,
+        node(network, tmp_path / "b", "10.0.0.2", discovers=True) as reader,
+        serving(reader.library, open=True) as gateway,
+    ):
+        made.plant(author)
+        await author.seeding(made.key)
+        answer = await gateway.ask("/a.txt", host=gateway.host(made.key))
+        assert (answer.status, answer.body) == (200, b"from afar")
+        opened = reader.library.find(made.key.hex)
+        assert (opened.record.mode, opened.tags) == ("sparse", [TAG])
+
+
+async def test_t48_there_are_only_so_many_and_the_longest_unused_goes(tmp_path):
+    clock = Clock()
+    async with node(MemoryNetwork(), tmp_path) as alone:
+        openings = Openings(alone.library, 2, clock)
+        first, second, third, fourth = keys(4)
+        hosted, _ = await alone.library.add(keys(9)[8])
+        await openings.open(first)
+        clock.now = 100
+        await openings.open(second)
+        clock.now = 170
+        openings.used(alone.library.find(first.hex))
+        await openings.open(third)
+        assert [one.key for one in alone.library.archives()] == [hosted.key, first, third]
+        with pytest.raises(Problem) as caught:
+            await openings.open(fourth)
+        assert caught.value.status == 503
+
+
+async def test_what_a_person_added_is_never_sent_away(tmp_path):
+    clock = Clock()
+    async with node(MemoryNetwork(), tmp_path) as alone:
+        mine, other, third = keys(3)
+        archive, _ = await alone.library.add(mine)
+        openings = Openings(alone.library, 1, clock)
+        openings.used(archive)
+        await openings.open(other)
+        clock.now = 1_000
+        await openings.open(third)
+        assert [one.key for one in alone.library.archives()] == [mine, third]
+
+
+async def test_what_a_person_made_his_own_is_never_sent_away(tmp_path):
+    clock = Clock()
+    async with node(MemoryNetwork(), tmp_path) as alone:
+        library = alone.library
+        openings = Openings(library, 1, clock)
+        own = await library.create(tags=[TAG])
+        own_now: list[dict[str, Any]] = [
+            {"name": "mine"}, {"mode": "archive"}, {"tags": [TAG, "mine"]}, {"include": ["/a"]},
+        ]  # fmt: skip
+        kept = keys(len(own_now))
+        for key, changes in zip(kept, own_now, strict=True):
+            archive = await openings.open(key)
+            await library.change(archive, Changes(changes))
+            clock.now += 1_000
+        for key in keys(9)[5:]:
+            await openings.open(key)
+            clock.now += 1_000
+        hosted = {one.key for one in library.archives()}
+        assert hosted == {own.key, *kept, keys(9)[8]}
+
+
+async def test_t48_many_who_ask_at_a_time_get_no_more_than_there_may_be(tmp_path):
+    async with node(MemoryNetwork(), tmp_path) as alone:
+        openings = Openings(alone.library, 2, Clock())
+        await asyncio.gather(*map(openings.open, keys(9)), return_exceptions=True)
+        assert len(alone.library.archives()) == 2
