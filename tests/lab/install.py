@@ -1,9 +1,10 @@
 """Brings Node and the original Dat programs, from registries alone: `python -m tests.lab.install`.
 
 Node 20 or newer is taken from the PATH, or else comes as a Python wheel into this environment. The
-programs are those of reference/package-lock.json. `--baseline` adds Node 12, the newest for which
-their native crypto has a build. No script of any package is run. Registries are those that pip and
-npm are configured for. What was found is noted in `.dev/reference.json` for tests/helpers.
+programs are those of reference/package-lock.json, clients of pinning services those of
+pinning/package-lock.json. `--baseline` adds Node 12, the newest for which their native crypto has a
+build. No script of any package is run. Registries are those that pip and npm are configured for.
+What was found is noted in `.dev/reference.json` for tests/helpers.
 """
 
 import argparse
@@ -157,6 +158,7 @@ def install(*, baseline: bool) -> Reference:
     """
     node, version, npm = node_on_path() or node_from_wheel()
     install_locked(npm, LAB / "reference")
+    install_locked(npm, LAB / "pinning")
     old, why_not = baseline_node(npm) if baseline else (None, "not asked for")
     NOTE.parent.mkdir(exist_ok=True)
     found = Reference(node, version, old, why_not, libtorrent())

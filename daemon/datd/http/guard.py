@@ -1,67 +1,38 @@
-"""Who may speak to the API: Host, Origin and token, looked at before any handler runs.
+"""Who may speak to the API: Host, Origin, token and scope, looked at before any handler runs.
 
 A Unix socket is guarded by its file mode; there neither Host nor token is asked for.
 """
 
-import hmac
-import ipaddress
-import socket
-import time
-from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from datd.errors import UnknownArchive
+from datd.hosting.archive import HostedArchive
+from datd.http.access import NOBODY, Access, set_access
+from datd.http.attempts import MAX_FAILURES, FailedAttempts
+from datd.http.credentials import Credentials, SocketUsers, from_unix_socket, sent_secret
+from datd.http.desk import Desk
 from datd.http.inputs import shown
+from datd.http.operation import Operation, operation_of
+from datd.http.origins import Origins
 from datd.http.problems import Handler, Problem
+from datd.http.senders import Senders
+from datd.http.version_names import split_link
 from datd.http.well_known import PATH as WELL_KNOWN
 
-# T-42: people mistype a few times, programs that guess try thousands.
-MAX_FAILURES = 20
-FAILURE_SECONDS = 60.0
-# Rule 4: a map keyed by strangers' addresses has an end; the longest silent one goes first.
-MAX_ADDRESSES = 1_024
 # L-22, over all headers together; the parser's own limit is for one of them.
 MAX_HEADERS = 16 * 1024
 
 OWN_HOSTS = ("localhost", "127.0.0.1", "::1")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _TOKEN_NAMES = frozenset({"token", "access_token", "api_token", "apikey", "api_key"})
-_PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
-
-
-class FailedAttempts:
-    """Counts wrong tokens by address over the last minute. Pure: time is given."""
-
-    def __init__(self) -> None:
-        self._times: OrderedDict[str, deque[float]] = OrderedDict()
-
-    def add(self, address: str, now: float) -> float:
-        """Count one more failure.
-
-        Returns:
-            Seconds the address should wait before the next attempt; 0 while it is below the limit.
-        """
-        name = _network(address)
-        times = self._times.setdefault(name, deque(maxlen=MAX_FAILURES + 1))
-        self._times.move_to_end(name)
-        if len(self._times) > MAX_ADDRESSES:
-            self._times.popitem(last=False)
-        while times and times[0] <= now - FAILURE_SECONDS:
-            times.popleft()
-        times.append(now)
-        return times[0] + FAILURE_SECONDS - now if len(times) > MAX_FAILURES else 0.0
-
-
-def _network(address: str) -> str:
-    """IPv6 hosts own a /64, so its addresses are one guesser."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    return str(parsed) if parsed.version == 4 else parsed.exploded[:19]
+_REALM = 'Bearer realm="datd"'
+# What a token for some archives may not, although an archive stands in the path: the new one would
+# be none of those.
+_MAKES_ARCHIVES = frozenset({"fork_archive"})
 
 
 class Guard:
@@ -71,25 +42,29 @@ class Guard:
         self,
         token: str,
         hosts: Sequence[str],
-        clock: Callable[[], float] = time.monotonic,
+        desk: Desk,
         *,
+        find: Callable[[str], HostedArchive],
         is_domain: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """Guard with a token.
 
         Args:
-            token: What `Authorization: Bearer` must carry.
+            token: The one that may do everything.
             hosts: Names that are ours beside localhost, without port; from the setting `api.hosts`.
-            clock: Seconds, monotonic.
+            desk: Further tokens, accounts and settings.
+            find: The archive that a reference means, or `UnknownArchive`.
             is_domain: Whether an archive has a domain (without port, lower case): whoever asks it
                 for `/.well-known/dat` gets the answer.
         """
-        if not token:
-            raise ValueError("the API needs a token that is not empty")
-        self._token = token.encode()
+        self._credentials = Credentials(token, desk.tokens, desk.accounts)
+        self._users = SocketUsers(desk.socket_scope, desk.own_user, desk.peer)
+        self._origins = Origins(desk.origins)
+        self._senders = Senders(desk.proxies)
         self._hosts = {_bare(host) for host in (*OWN_HOSTS, *hosts)}
         self._failed = FailedAttempts()
-        self._clock = clock
+        self._clock = desk.clock
+        self._find = find
         self._is_domain = is_domain
 
     def middleware(self) -> Middleware:
@@ -97,25 +72,43 @@ class Guard:
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self.check(request)
-            return await handler(request)
+            answer = self.check(request)
+            return answer if answer is not None else await handler(request)
 
         return guard
 
-    def check(self, request: web.Request) -> None:
-        """Let a request pass.
+    def check(self, request: web.Request) -> web.Response | None:
+        """Let a request pass, and note who asks.
+
+        Returns:
+            The answer, if it is a browser that only asks whether it may send something.
 
         Raises:
-            Problem: It must not.
+            Problem: It must not pass.
+            UnknownArchive: It must not see that archive.
         """
         _check_headers(request)
-        if not (from_unix_socket(request) or self._asks_for_domain(request)):
+        operation = operation_of(request)
+        if from_unix_socket(request):
+            access = self._users.access(request)
+            if operation is not None and operation.scope == "account":
+                access = self._known(request) or access
+        elif self._asks_for_domain(request):
+            access = NOBODY
+        else:
             self._check_host(request)
             _check_query(request)
-            if request.path not in _PUBLIC_PATHS:
-                self._check_token(request)
-        if request.method not in SAFE_METHODS:
+            answer = self._origins.preflight(request)
+            if answer is not None:
+                return answer
+            access = self._access(request, operation)
+        set_access(request, access)
+        if request.method not in SAFE_METHODS and self._origins.allowed(request) is None:
             _check_origin(request)
+        if operation is not None:
+            _check_scope(operation, access)
+            self._check_archive(request, operation, access)
+        return None
 
     def _asks_for_domain(self, request: web.Request) -> bool:
         # This one answer is for the whole web; no other spelling of the path gets through.
@@ -139,14 +132,17 @@ class Guard:
             "with the setting api.hosts.",
         )
 
-    def _check_token(self, request: web.Request) -> None:
-        given = request.headers.getall("Authorization", [])
-        scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-        bearer = scheme.lower() == "bearer"
-        sent = token.strip().encode("utf-8", "surrogateescape")
-        if hmac.compare_digest(sent, self._token) and bearer:
-            return
-        wait = self._failed.add(request.remote or "", self._clock())
+    def _known(self, request: web.Request) -> Access | None:
+        secret = sent_secret(request)
+        return None if secret is None else self._credentials.access(secret)
+
+    def _access(self, request: web.Request, operation: Operation | None) -> Access:
+        access = self._known(request)
+        if access is not None:
+            return access
+        if operation is not None and operation.scope == "public":
+            return NOBODY  # also with a token that is none any more: who logs in again may send it
+        wait = self._failed.add(self._senders.address(request), self._clock())
         if wait:
             raise Problem(
                 "too_many",
@@ -154,20 +150,84 @@ class Guard:
                 "a valid one is answered at once.",
                 headers={"Retry-After": str(int(wait) + 1)},
             )
-        what = "The token is wrong" if given else "No token was sent"
+        what = "The token is wrong" if "Authorization" in request.headers else "No token was sent"
+        if operation is not None and operation.scope == "account":
+            raise Problem(
+                "unauthorized",
+                f"{what}, or its time has passed: log in with the name and password of your "
+                "account on this service.",
+                headers={"WWW-Authenticate": _REALM},
+            )
         raise Problem(
             "unauthorized",
             f"{what}: send `Authorization: Bearer TOKEN`, with the text of the file api.token in "
             "the daemon's data folder. The Unix socket needs none.",
-            headers={"WWW-Authenticate": 'Bearer realm="datd"'},
+            headers={"WWW-Authenticate": _REALM},
         )
 
+    def _check_archive(self, request: web.Request, operation: Operation, access: Access) -> None:
+        """Hold a token that is for some archives to those.
 
-def from_unix_socket(request: web.Request) -> bool:
-    """Whether the request came over the Unix socket."""
-    transport = request.transport
-    sock = transport.get_extra_info("socket") if transport is not None else None
-    return sock is not None and sock.family == socket.AF_UNIX
+        Others are for it as if they were not hosted, in the same words.
+        """
+        if access.archives is None or operation.scope == "public":
+            return
+        reference = request.match_info.get("key")
+        if reference is None or operation.name in _MAKES_ARCHIVES:
+            if operation.selective:
+                return
+            raise Problem(
+                "forbidden",
+                "This token is for some archives only, and this concerns all of them or makes "
+                "others.",
+            )
+        version = None
+        try:
+            archive = self._find(reference)
+        except UnknownArchive:
+            bare, version = split_link(reference)
+            archive = self._find_hidden(reference, bare)
+        if not access.may_see(archive.key):
+            raise _unknown(reference)
+        if version is None and reference != archive.record.name:
+            version = split_link(reference)[1]
+        # From here on there is no other archive that the reference could come to mean.
+        request.match_info["key"] = archive.key.hex + (f"+{version}" if version else "")
+
+    def _find_hidden(self, reference: str, bare: str) -> HostedArchive:
+        try:
+            return self._find(bare)
+        except UnknownArchive:
+            # Not how many begin so: some of them are not for this token.
+            raise _unknown(reference) from None
+
+
+def _unknown(reference: str) -> UnknownArchive:
+    return UnknownArchive(f"no archive {reference[:80]!r} is hosted here")
+
+
+def _check_scope(operation: Operation, access: Access) -> None:
+    if access.allows(operation.scope):
+        return
+    if operation.scope == "account":
+        raise Problem(
+            "forbidden",
+            "Pins belong to accounts, and a token of the API is none: log in with an account, "
+            "which `datctl accounts add NAME` makes.",
+        )
+    if access.account is not None:
+        what = "This login is for pins only"
+    elif access.name.startswith("unix:"):
+        what = f"Other users of this host have the scope {access.scope} (setting api.socket_scope)"
+    else:
+        what = f"This token has the scope {access.scope}"
+    raise Problem(
+        "forbidden",
+        f"{what}; this needs the scope {operation.scope}.",
+        headers={
+            "WWW-Authenticate": f'{_REALM}, error="insufficient_scope", scope="{operation.scope}"'
+        },
+    )
 
 
 def _check_headers(request: web.Request) -> None:
