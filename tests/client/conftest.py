@@ -39,11 +39,11 @@ async def started(api):
     """Starts verbs that stay until somebody has enough; ends those that are left."""
     processes = []
 
-    async def start(*line, stdin=None, **env):
+    async def start(*line, stdin=None, stdout=asyncio.subprocess.PIPE, **env):
         env = os.environ | {"DATD_API": api.url, "DATD_TOKEN": TOKEN} | env
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "datctl", *line, env=env,
-            stdin=stdin, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            stdin=stdin, stdout=stdout, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         processes.append(process)
         return process

@@ -1,4 +1,5 @@
 import asyncio
+import re
 import subprocess
 import sys
 
@@ -25,6 +26,9 @@ def run(*arguments):
         (["add", "x", "--wait", "--json"], ["add", "x", "--wait=inf", "--json"]),
         (["add", "x", "--wait=5"], ["add", "x", "--wait=5"]),
         (["ls", "x", "--wait", "5"], ["ls", "x", "--wait", "5"]),
+        (["verify", "--wait", "x"], ["verify", "--wait=inf", "x"]),
+        (["share", ".", "--wait", "60"], ["share", ".", "--wait", "60"]),
+        (["adopt", "--", "--wait"], ["adopt", "--", "--wait"]),
     ],
 )
 def test_wait_may_stand_without_a_number(tokens, expected):
@@ -43,6 +47,13 @@ def test_wait_may_stand_without_a_number(tokens, expected):
         ["add", KEY, "--paused", "--wait"],
         ["add", KEY, "--wait", "-1"],
         ["add", KEY, "--wait", "nan"],
+        ["verify", KEY, "--wait", "-1"],
+        ["share", ".", "--wait", "nan"],
+        ["ls", KEY, "--wait", "-1"],
+        ["jobs", "wait", "x", "soon"],
+        ["help", "bogus"],
+        ["help", "jobs", "bogus"],
+        ["completion", "tcsh"],
         ["list", "--state", "lost"],
         ["show"],
         ["pause"],
@@ -120,6 +131,8 @@ def test_wrong_usage_is_status_2_with_one_line(arguments, capsys):
         ["keys", "export", "x"],
         ["jobs"],
         ["jobs", "cancel", "x"],
+        ["jobs", "wait", "x"],
+        ["list", "--watch"],
     ],
 )
 def test_no_daemon_is_status_3_and_says_what_to_do(arguments, capsys, tmp_path, monkeypatch):
@@ -158,7 +171,8 @@ def test_each_error_has_its_status(error, status):
     ["add", "list", "show", "set", "mode", "networks", "domain", "pause", "resume", "remove", "ls",
      "cat", "get", "export", "log", "diff", "tag", "share", "create", "fork", "adopt", "rescan",
      "put", "rm", "mkdir", "keys", "keys export", "keys import", "jobs", "jobs show", "jobs wait",
-     "jobs cancel", "verify", "peers", "stats", "status", "completion"],
+     "jobs cancel", "verify", "peers", "stats", "status", "completion", "doctor", "discover",
+     "help"],
 )  # fmt: skip
 def test_every_verb_explains_itself_with_an_example(verb, capsys):
     assert cli.main([*verb.split(), "--help"]) == 0
@@ -167,11 +181,61 @@ def test_every_verb_explains_itself_with_an_example(verb, capsys):
     assert f"datctl {verb}" in told or "datctl --api" in told
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_name_the_verbs(shell, capsys):
-    assert cli.main(["completion", shell]) == 0
+def shown_verbs():
+    return [name for name in cli.app if not name.startswith("-")]
+
+
+def test_every_verb_stands_under_a_heading_with_one_line(capsys):
+    assert cli.main(["--help"]) == 0
     told = capsys.readouterr().out
-    assert all(verb in told for verb in ("add", "remove", "peers"))
+    assert "Commands" not in told, "a verb has no heading"
+    for heading in ("Archives", "Files", "Publishing", "Versions", "Care", "Daemon"):
+        assert f" {heading} " in told
+    for verb in shown_verbs():
+        assert cli.app[verb].help.split(), verb
+
+
+@pytest.mark.parametrize("line", ["add", "jobs wait", "completion"])
+def test_help_explains_a_verb_as_its_option_does(line, capsys):
+    assert cli.main(["help", *line.split()]) == 0
+    by_verb = capsys.readouterr().out
+    assert cli.main([*line.split(), "--help"]) == 0
+    assert capsys.readouterr().out == by_verb
+    assert "Examples" in by_verb
+
+
+def test_help_alone_lists_all_verbs(capsys):
+    assert cli.main(["help"]) == 0
+    told = capsys.readouterr().out
+    assert all(f"│ {verb} " in told for verb in shown_verbs())
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        (["lst"], 'Did you mean "list"?'),
+        (["list", "--stat", "paused"], "Did you mean --state?"),
+        (["jobs", "--sate", "done"], "Did you mean --state?"),
+    ],
+)
+def test_a_slip_of_the_finger_is_told_what_was_meant(line, meant, capsys):
+    assert cli.main(line) == 2
+    assert meant in capsys.readouterr().err
+
+
+def test_examples_in_help_are_command_lines_that_exist():
+    for words, verb in every_verb(cli.app, ()):
+        for line in re.findall(r"- `([^`]*)`", verb.help or ""):
+            named = re.search(r"\bdatctl ((?:--?\w+ \S+ )*)([a-z]+)", line)
+            assert named is not None, (words, line)
+            assert named[2] in cli.app, (words, line)
+
+
+def every_verb(app, words):
+    for name in app:
+        if not name.startswith("-"):
+            yield (*words, name), app[name]
+            yield from every_verb(app[name], (*words, name))
 
 
 def test_help_loads_neither_http_nor_models():

@@ -108,3 +108,92 @@ async def test_an_archive_of_ours_is_removed_only_by_force(dat):
         await dat.remove(made.key)
     await dat.remove(made.key, force=True)
     assert (await dat.archives()).archives == []
+
+
+async def test_some_fields_of_many(dat):
+    for digit in "abc":
+        await dat.add(digit * 64, name=f"name {digit}", paused=digit == "a")
+    await dat.create(name="ours")
+    found = [one async for one in dat.chosen(["name", "state"], sort="name", writable=False)]
+    assert [one.key[0] for one in found] == ["a", "b", "c"]
+    assert found[0].model_extra == {"name": "name a", "state": "paused"}
+    assert [one.model_extra async for one in dat.chosen([], state="paused")] == [{}]
+    assert (await dat.archives(writable=True)).archives[0].name == "ours"
+    assert (await dat.archives(mode="sparse")).archives == []
+    with pytest.raises(ApiError):
+        [one async for one in dat.chosen(["colour"])]
+
+
+async def test_changes_are_meant_for_what_was_seen(dat):
+    await dat.add(LINK, name="x")
+    etag = await dat.archive_etag("x")
+    assert (await dat.change("x", etag=etag, tags=["a"])).tags == ["a"]
+    for call in (dat.change("x", etag=etag, tags=["b"]), dat.remove("x", etag=etag)):
+        with pytest.raises(ApiError) as changed:
+            await call
+        assert changed.value.kind == "precondition"
+    assert (await dat.archive("x")).tags == ["a"]
+    await dat.remove("x", etag=await dat.archive_etag("x"))
+
+
+async def test_what_is_asked_twice_with_one_key_is_done_once(dat):
+    first = await dat.create(title="ours", idempotency_key="one")
+    assert (await dat.create(title="ours", idempotency_key="one")).key == first.key
+    assert (await dat.create(title="ours", idempotency_key="two")).key != first.key
+    copies = [await dat.fork(first.key, idempotency_key="three") for _ in range(2)]
+    assert copies[0].key == copies[1].key
+    assert await dat.add(LINK, idempotency_key="four") == await dat.add(
+        LINK, idempotency_key="four"
+    )
+    assert len((await dat.archives()).archives) == 4
+
+
+async def test_what_lies_beside_the_api(dat):
+    assert await dat.is_alive()
+    assert await dat.is_ready()
+    assert "datd_" in await dat.metrics()
+    assert (await dat.openapi())["openapi"].startswith("3.1")
+
+
+async def test_a_file_is_removed_only_if_it_is_the_one_that_was_seen(dat):
+    made = await dat.create()
+    await dat.put(made.key, "/a", b"one")
+    head = await dat.head(made.key, "/a")
+    await dat.put(made.key, "/a", b"two", etag=head.etag)
+    with pytest.raises(ApiError) as changed:
+        await dat.delete(made.key, "/a", etag=head.etag)
+    assert changed.value.kind == "precondition"
+    await dat.delete(made.key, "/a", etag=(await dat.head(made.key, "/a")).etag)
+
+
+async def test_one_text_is_no_list_of_texts(dat):
+    for call in (
+        dat.add(LINK, tags="kitchen"),
+        dat.add(LINK, peers="192.0.2.1:1"),
+        dat.add(LINK, networks="dns"),
+        dat.add(LINK, mode="sparse", include="/a"),
+        dat.archives(tags="kitchen"),
+        dat.create(tags="kitchen"),
+        dat.add_webhook("http://192.0.2.1", kinds="archive.*"),
+    ):
+        with pytest.raises(UsageError, match="list"):
+            await call
+    assert (await dat.archives()).archives == []
+
+
+async def test_what_is_shown_of_a_client_is_no_secret():
+    dat = Client("http://127.0.0.1:3472", token="secret", env={})
+    assert repr(dat) == "<datctl.Client of http://127.0.0.1:3472>"
+    assert "secret" not in repr(dat.endpoint)
+
+
+async def test_a_class_of_ones_own_does_a_method_otherwise(api):
+    class Shouting(Client):
+        async def read(self, *args, **kwargs):
+            return (await super().read(*args, **kwargs)).upper()
+
+    async with Shouting(api.url, token="token-of-the-test", env={}) as dat:
+        await dat.create(name="n")
+        await dat.put("n", "/a", b"hush")
+        assert await dat.read("n", "/a") == b"HUSH"
+    assert Client.walk.__doc__

@@ -1,7 +1,12 @@
 import asyncio
+import gc
+import socket
+import warnings
 
+import aiohttp
 import pytest
 
+from datctl import connection
 from datctl.client import Client
 from datctl.errors import DatdError, NoDaemon, NotFound, TransferError, UsageError
 
@@ -54,3 +59,99 @@ async def test_a_client_must_be_opened_before_it_is_used():
 async def test_a_name_that_is_no_unicode_is_wrong_usage(dat):
     with pytest.raises(UsageError, match="UTF-8"):
         await dat.create(name="\udcff")
+
+
+async def test_bytes_that_end_early_say_so_where_they_are_read():
+    head = b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 100\r\n\r\n'
+    server, api = await answering(head + b"begin")
+    async with server, Client(api, token="x", env={}) as dat, dat.stream("n", "/a") as pieces:
+        assert await anext(pieces) == b"begin"
+        with pytest.raises(TransferError, match="ended before"):
+            await anext(pieces)
+
+
+@pytest.mark.parametrize("kind", [aiohttp.ClientConnectionError, aiohttp.ServerTimeoutError])
+async def test_errors_of_the_readers_own_connections_stay_his(dat, kind):
+    await dat.create(name="n")
+    await dat.put("n", "/a", b"x")
+    with pytest.raises(kind, match="his own"):
+        async with dat.stream("n", "/a"):
+            raise kind("his own")
+
+
+async def failing():
+    yield b"x" * 100_000
+    raise FileNotFoundError("the writer's own")
+
+
+async def letters():
+    yield "text"
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (failing, FileNotFoundError),
+        (letters, TypeError),
+        (lambda: "text", TypeError),
+        (lambda: None, TypeError),
+        (lambda: [b"x"], TypeError),
+    ],
+)
+async def test_content_that_cannot_be_sent_is_the_writers_error_and_leaves_no_file(
+    dat, content, error
+):
+    await dat.create(name="n")
+    with pytest.raises(error):
+        await dat.put("n", "/a", content())
+    assert [entry.path async for entry in dat.walk("n")] == []
+
+
+async def test_content_in_pieces_is_never_sent_a_second_time():
+    """Its rest would be taken for the whole."""
+
+    async def pieces():
+        yield b"x"
+
+    content = connection._Content(pieces())
+    assert [piece async for piece in content] == [b"x"]
+    with pytest.raises(ConnectionError):
+        [piece async for piece in content]
+
+
+async def test_a_client_that_is_open_is_not_opened_again(dat):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeError, match="open already"):
+            async with dat:
+                pass
+        gc.collect()
+    assert await dat.is_alive()
+
+
+async def test_a_client_is_of_one_event_loop(dat):
+    def elsewhere():
+        return asyncio.run(dat.info())
+
+    with pytest.raises(RuntimeError, match="another event loop"):
+        await asyncio.to_thread(elsewhere)
+    assert await dat.is_alive()
+
+
+async def test_who_takes_no_connection_is_no_daemon(monkeypatch):
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 0.2)
+    with socket.socket() as full, socket.socket() as first:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        first.connect(full.getsockname())
+        async with Client(f"http://127.0.0.1:{full.getsockname()[1]}", env={}) as dat:
+            with pytest.raises(NoDaemon, match="0 s"):
+                await dat.info()
+
+
+async def test_settings_of_a_wrong_type_are_refused_in_words(dat):
+    await dat.create(name="n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DatdError, match="networks"):
+            await dat.change("n", networks="dns")

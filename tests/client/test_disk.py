@@ -1,10 +1,13 @@
 import contextlib
+import fcntl
 import os
+import time
 
 import pytest
 from tests.helpers.people import as_ordinary_user
 
 from datctl.disk import DestinationFolder, Skipped
+from datctl.disk_names import OWN_PREFIX
 from datctl.errors import WriteError
 
 
@@ -246,3 +249,36 @@ def test_a_file_is_some_version_by_its_size_and_time(tmp_path):
         assert folder.is_one_of(("no", "such"), [])
         os.utime(tmp_path / "a", (1_500_000_000, 1_500_000_000))  # as FAT keeps it
         assert folder.is_one_of(("a",), [(3, 1_500_000_000.9)])
+
+
+def test_beginnings_that_nobody_goes_on_with_are_removed_after_a_week(tmp_path):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    long_ago = time.time() - 8 * 86_400
+    names = {
+        "old": f"{OWN_PREFIX}{'a' * 32}",
+        "cut": f"{OWN_PREFIX}{'b' * 16}",
+        "held": f"{OWN_PREFIX}{'c' * 32}",
+        "twice": f"{OWN_PREFIX}{'d' * 32}",
+        "note": f"{OWN_PREFIX}follow.json",
+        "theirs": "old",
+    }
+    for name in names.values():
+        (inside / name).write_bytes(b"x")
+        os.utime(inside / name, (long_ago, long_ago))
+    os.link(inside / names["twice"], tmp_path / "second name")
+    new = f"{OWN_PREFIX}{'e' * 32}"
+    (inside / new).write_bytes(b"x")
+    with (inside / names["held"]).open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        with contextlib.suppress(RuntimeError), DestinationFolder(tmp_path) as folder:
+            put(folder, "inside", "a")
+            raise RuntimeError
+        assert len(os.listdir(inside)) == 8, "a run that fails touches nothing"
+        with DestinationFolder(tmp_path) as folder:
+            put(folder, "b")
+        assert len(os.listdir(inside)) == 8, "nothing was written there"
+        with DestinationFolder(tmp_path) as folder:
+            put(folder, "inside", "a")
+    left = {names[one] for one in ("held", "twice", "note", "theirs")} | {new, "a"}
+    assert set(os.listdir(inside)) == left

@@ -1,10 +1,14 @@
+import asyncio
 import hashlib
 import io
+import re
 
 import pytest
 from tests.helpers.api import running_api
 
-from datctl.errors import ApiError, NoPeers, NotFound, UsageError
+from datctl import files
+from datctl.client import Client
+from datctl.errors import ApiError, NoDaemon, NoPeers, NotFound, UsageError
 
 LINK = "dat://" + "a" * 64
 
@@ -36,6 +40,8 @@ async def test_parts_of_a_file(api, dat):
     assert await dat.read(key, path, stop=1) == whole[:1]
     with pytest.raises(UsageError):
         await dat.read(key, path, start=5, stop=5)
+    with pytest.raises(UsageError, match="from the end"):
+        await dat.read(key, path, start=-5, stop=-1)
     with pytest.raises(ApiError) as behind:
         await dat.read(key, path, start=10_000_000)
     assert behind.value.kind == "bad_range"
@@ -52,6 +58,23 @@ async def test_a_file_that_seeks(api, dat):
     with pytest.raises(UsageError):
         async with dat.open(hosted.key.hex, "/"):
             pass
+
+
+async def test_an_open_file_is_never_a_mixture(api, dat):
+    made = await dat.create()
+    await dat.put(made.key, "/a.csv", b"old\n" * 100_000)
+    async with dat.open(made.key, "/a.csv") as file:
+        assert file.etag
+        assert await file.readline() == b"old\n"
+        await dat.put(made.key, "/a.csv", b"new\n" * 100_000)
+        with pytest.raises(ApiError) as changed:
+            await file.read()
+        assert changed.value.kind == "precondition"
+    # Of a version by its number, it goes on.
+    async with dat.open(made.key, "/a.csv", version=1) as file:
+        assert [line async for line in file] == [b"old\n"] * 100_000
+    with pytest.raises(ValueError, match="closed"):
+        await file.read()
 
 
 async def test_what_is_not_there_is_not_found(api, dat):
@@ -75,6 +98,26 @@ async def test_what_nobody_has_runs_out_of_time(dat):
         await dat.read(LINK, "/a", wait=0.05)
     with pytest.raises(NoPeers):
         await dat.list(LINK, wait=0.05)
+
+
+async def test_what_nobody_has_is_waited_for_once():
+    """An answer to HEAD has no reason in it; who asks for that must not wait as long again."""
+    asked = []
+
+    async def serve(reader, writer):
+        asked.append((await reader.readuntil(b"\r\n\r\n")).split(b" HTTP")[0].decode())
+        writer.write(b"HTTP/1.1 504 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    api = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, Client(api, token="x", env={}) as dat:
+        with pytest.raises(NoPeers):
+            await dat.head("n", "/a", wait=30)
+    assert asked == [
+        "HEAD /api/v1/archives/n/files/a?wait=30", "GET /api/v1/archives/n/files/a?wait=0"
+    ]  # fmt: skip
 
 
 async def test_a_list_of_more_than_a_page(tmp_path):
@@ -108,3 +151,69 @@ async def test_a_version_is_a_number_a_name_or_a_time(api, dat):
     assert [e.size async for e in dat.walk("mine", version="v1")] == [3]
     with pytest.raises(NotFound):
         await dat.read("mine", "/a", version="v2")
+
+
+class Restarting:
+    """A daemon with one file, which breaks off in the middle of an answer and is back later."""
+
+    def __init__(self, data):
+        self.data = data
+        self.asked = []
+        self.breaks = 2
+        self.port = 0
+        self._server: asyncio.Server
+
+    async def start(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def stop(self):
+        self._server.close()
+
+    async def _serve(self, reader, writer):
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        found = re.search(r"bytes=(\d+)-(\d+)", request)
+        body = self.data
+        if found:
+            assert 'If-Match: "x"' in request
+            self.asked.append((int(found[1]), int(found[2]) + 1))
+            body = body[self.asked[-1][0] : self.asked[-1][1]]
+        head = "206 x" if found else "200 x"
+        writer.write(
+            f'HTTP/1.1 {head}\r\nETag: "x"\r\nConnection: close\r\n'
+            f"Content-Length: {len(body)}\r\n\r\n".encode()
+        )
+        breaks = found is not None and self.breaks > 0
+        if breaks:
+            self.breaks -= 1
+            body = body[:1000]
+            self.stop()
+        writer.write(body if found else b"")
+        await writer.drain()
+        writer.close()
+        if breaks:
+            await asyncio.sleep(0.2)  # what a restart takes
+            await self.start()
+
+
+async def test_an_open_file_waits_for_a_daemon_that_restarts():
+    daemon = Restarting(bytes(range(256)) * 1000)
+    await daemon.start()
+    api = f"http://127.0.0.1:{daemon.port}"
+    async with Client(api, token="x", env={}) as dat, dat.open("n", "/a") as file:
+        assert await file.read() == daemon.data
+    size = len(daemon.data)
+    assert daemon.asked == [(0, size), (1000, size), (2000, size)], "what is here comes once"
+    daemon.stop()
+
+
+async def test_an_open_file_does_not_wait_for_ever(monkeypatch):
+    monkeypatch.setattr(files, "RETRY_PAUSES", (0.01, 0.01))
+    daemon = Restarting(b"x" * 100)
+    daemon.breaks = 0
+    await daemon.start()
+    api = f"http://127.0.0.1:{daemon.port}"
+    async with Client(api, token="x", env={}) as dat, dat.open("n", "/a") as file:
+        daemon.stop()
+        with pytest.raises(NoDaemon):
+            await file.read()

@@ -1,5 +1,7 @@
 import io
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -87,6 +89,21 @@ def test_plain_values_are_one_document_too(capsys):
     written = capsys.readouterr().out
     assert written.isascii()
     assert json.loads(written) == [{"a": "\u202e", "b": None}]
+
+
+def test_a_table_for_a_program_is_aligned_also_with_wide_letters(capsys):
+    output.print_table(("NAME", ">SIZE"), [("\u8336", "1"), ("te\u0301", "100"), ("a", "22")])
+    assert capsys.readouterr().out.splitlines() == [
+        "NAME  SIZE", "\u8336       1", "te\u0301     100", "a       22",
+    ]  # fmt: skip
+
+
+def test_a_table_for_a_program_needs_no_library():
+    script = (
+        "import sys; from datctl import output; output.print_table(('A',), [('x',)]);"
+        "sys.exit('rich' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_a_table_for_a_program_is_not_cut(capsys):

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from datctl.errors import UsageError
-from datctl.routes import archive_path, file_path, job_path, patience, version_text
+from datctl.routes import archive_path, file_path, job_path, patience, several, version_text
 
 
 def test_names_of_archives_and_files_are_encoded():
@@ -46,3 +46,10 @@ def test_a_version_is_said_so_that_the_daemon_understands(version, expected):
 def test_who_waits_for_peers_is_patient_with_the_daemon():
     assert patience(0) >= 60
     assert patience(300) > 300
+
+
+def test_one_text_is_not_taken_for_its_letters():
+    assert several(("a", "b")) == ["a", "b"]
+    assert several({"a": 1}) == ["a"]
+    with pytest.raises(UsageError, match=r"\['kitchen'\]"):
+        several("kitchen")

@@ -1,7 +1,7 @@
 import pytest
 
 from datctl.commands import waiting
-from datctl.errors import DatdError
+from datctl.errors import DatdError, TimedOut
 from datctl.models_jobs import Skipped
 
 
@@ -34,3 +34,22 @@ async def test_a_job_that_fails_says_why(dat, site, shell):
     job = await dat.rescan(made.key)
     with pytest.raises(DatdError, match=r"share failed: .*not a folder"):
         await waiting.finish(dat, job.id, "share")
+
+
+async def test_who_waits_so_long_only_hears_how_to_go_on(dat, site, shell):
+    made = await dat.publish(str(site))
+    done = await dat.finished(made.job)
+    assert (await waiting.finish(dat, done.id, "share", 0.5)).state == "done"
+    with pytest.raises(TimedOut, match=f"not done after 0 s.*datctl jobs wait {done.id}"):
+        await waiting.finish(dat, done.id, "share", 0.0)
+    await shell.run("jobs", "wait", done.id, "30")
+    assert (await shell.json("jobs", "wait", done.id))["state"] == "done"
+    await shell.run("jobs", "wait", done.id, "0", status=5)
+    assert f"datctl jobs wait {done.id}" in shell.err
+
+
+async def test_verbs_of_long_work_end_with_5_when_it_takes_too_long(dat, site, shell):
+    await shell.run("share", str(site), "--name", "s", "--wait", "60")
+    assert "as they should be" in await shell.text("verify", "s", "--wait", "60")
+    for line in (("verify", "s"), ("rescan", "s"), ("fork", "s")):
+        await shell.run(*line, "--wait", "0", status=5)

@@ -1,0 +1,259 @@
+"""An event loop in a thread of its own, for callers that have none, or one that must not wait."""
+
+import asyncio
+import os
+import select
+import selectors
+import sys
+import threading
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Generator, Iterator
+from concurrent.futures import Future, InvalidStateError
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from typing import IO, Any, TypeVar
+
+# Items that are fetched before somebody asks for them: so many cross from thread to thread at once.
+AHEAD = 256
+# Of bytes, which come in pieces of up to a quarter of a megabyte.
+PIECES_AHEAD = 16
+_PIECE = 256 * 1024
+# To close connections takes a moment; who waits at the end of a program should not wait for more.
+_CLOSE_SECONDS = 5.0
+
+T = TypeVar("T")
+
+
+class Portal:
+    """Runs coroutines for other threads. Begins with its construction, ends with `close`.
+
+    The thread never keeps the interpreter from ending. It belongs to the process that made it: one
+    forked off needs a portal of its own.
+    """
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        self._selector = selectors.DefaultSelector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
+        _portals.add(self)
+        self._thread = threading.Thread(target=self._run, name="datctl", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is of this process, not of one that this was forked off."""
+        return self._process == os.getpid()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end; gives its result, or raises what it raises.
+
+        Who is interrupted while waiting (`KeyboardInterrupt`) takes the work back.
+
+        Raises:
+            RuntimeError: By something that the portal itself runs: it would wait for ever; or the
+                portal is closed.
+        """
+        if self._loop.is_closed() or not self.is_here:
+            work.close()
+            raise RuntimeError("the client is closed")
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("a callback of the client cannot wait for the client")
+        # Not `run_coroutine_threadsafe`: an interrupt may come before it has returned.
+        outcome: Future[T] = Future()
+        try:
+            self._loop.call_soon_threadsafe(self._begin, work, outcome)
+            return outcome.result()
+        except BaseException:
+            outcome.cancel()
+            raise
+
+    def _begin(self, work: Coroutine[Any, Any, T], outcome: "Future[T]") -> None:
+        """In the loop: run a coroutine, and tell how it ended."""
+        if outcome.cancelled():
+            work.close()
+            return
+        task = self._loop.create_task(work)
+        outcome.add_done_callback(lambda _: self._take_back(task, outcome))
+        task.add_done_callback(lambda _: _tell(task, outcome))
+
+    def _take_back(self, task: asyncio.Task[T], outcome: "Future[T]") -> None:
+        """By whoever cancels the outcome."""
+        if outcome.cancelled():
+            with suppress(RuntimeError):  # the portal is closed, and its tasks are ended
+                self._loop.call_soon_threadsafe(task.cancel)
+
+    def iterate(self, source: AsyncIterator[T], ahead: int = AHEAD) -> Generator[T, None, None]:
+        """Items of an asynchronous iterator, one after the other.
+
+        Args:
+            source: Closed when all is read, or the reader has enough.
+            ahead: So many may be fetched before they are asked for.
+        """
+        pump = self.call(_Pump.begin(source, ahead))
+        try:
+            while items := self.call(pump.take()):
+                yield from items
+        finally:
+            # Perhaps while this is collected as garbage, by whatever thread: nobody waits.
+            with suppress(RuntimeError):  # the portal is closed, and all that it ran ended
+                self._loop.call_soon_threadsafe(pump.stop)
+
+    @contextmanager
+    def during(self, manager: AbstractAsyncContextManager[T]) -> Iterator[T]:
+        """What is inside of an asynchronous context manager, for the time of a `with`.
+
+        A task of its own enters and leaves it: it is left when the portal is closed, too.
+        """
+        inside, leave = self.call(_enter(manager))
+        try:
+            yield inside
+        finally:
+            # Of a portal that is closed, it was left already.
+            if self.is_here and not self._loop.is_closed():
+                self.call(leave())
+
+    def close(self) -> None:
+        """End what still runs, and the thread."""
+        if self._loop.is_closed() or not self.is_here:
+            return
+        with suppress(RuntimeError):  # ended meanwhile, by another thread
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(_CLOSE_SECONDS)
+
+    def abandon(self) -> None:
+        """In a process just forked off: whatever happens to our copy, the original goes on.
+
+        Both loops would have the same list of sockets in the kernel, from which ours would take
+        away, at its end, those that the other one still waits for.
+        """
+        self._loop.set_exception_handler(lambda loop, context: None)
+        if sys.platform == "linux" and isinstance(self._selector, selectors.EpollSelector):
+            with select.epoll() as empty:
+                os.dup2(empty.fileno(), self._selector.fileno(), inheritable=False)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()
+
+
+async def _enter(
+    manager: AbstractAsyncContextManager[T],
+) -> tuple[T, Callable[[], Coroutine[Any, Any, None]]]:
+    """What is inside of a context manager, and how to leave it."""
+    entered: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    enough = asyncio.Event()
+
+    async def stay() -> None:
+        async with manager as inside:
+            entered.set_result(inside)
+            await enough.wait()
+
+    async def leave() -> None:
+        enough.set()
+        await task
+
+    # Ended by `leave`, or with all others when the portal is closed.
+    task = asyncio.create_task(stay())  # noqa: TID251
+    try:
+        either: list[asyncio.Future[Any]] = [task, entered]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    except BaseException:
+        task.cancel()
+        raise
+    if not entered.done():
+        await task  # raises what went wrong
+    return entered.result(), leave
+
+
+def _tell(task: asyncio.Task[T], outcome: "Future[T]") -> None:
+    with suppress(InvalidStateError):  # nobody waits any more
+        if task.cancelled():
+            outcome.cancel()
+        elif (error := task.exception()) is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(task.result())
+
+
+def _abandon_all() -> None:
+    for portal in list(_portals):
+        portal.abandon()
+
+
+# All that are open: none of them can know by itself that its process was forked.
+_portals: "weakref.WeakSet[Portal]" = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)
+
+
+class _Pump:
+    """Moves items from an asynchronous iterator into a list that another thread empties."""
+
+    def __init__(self, source: AsyncIterator[Any], ahead: int) -> None:
+        self._source = source
+        self._ahead = ahead
+        self._items: list[Any] = []
+        self._error: BaseException | None = None
+        self._news = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def begin(cls, source: AsyncIterator[Any], ahead: int) -> "_Pump":
+        pump = cls(source, ahead)
+        # Ended by `stop`, which every reader calls.
+        pump._task = asyncio.create_task(pump._work())  # noqa: TID251
+        return pump
+
+    async def _work(self) -> None:
+        try:
+            async for item in self._source:
+                async with self._news:
+                    self._items.append(item)
+                    self._news.notify_all()
+                    await self._news.wait_for(lambda: len(self._items) < self._ahead)
+        except Exception as error:
+            self._error = error
+        finally:
+            close = getattr(self._source, "aclose", None)
+            if close is not None:
+                await close()
+        async with self._news:
+            self._task = None
+            self._news.notify_all()
+
+    async def take(self) -> list[Any]:
+        """All items that are there, at least one; none at the end."""
+        async with self._news:
+            await self._news.wait_for(lambda: self._items or self._task is None)
+            items, self._items = self._items, []
+            self._news.notify_all()
+        if not items and self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        return items
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+async def pieces_of(source: Iterator[bytes] | IO[bytes]) -> AsyncIterable[bytes]:
+    """Bytes of a file, or of an iterator, which may wait: they are asked for in another thread."""
+    while piece := await asyncio.to_thread(_next_piece, source):
+        yield piece
+
+
+def _next_piece(source: Iterator[bytes] | IO[bytes]) -> bytes:
+    if hasattr(source, "read"):
+        read: bytes = source.read(_PIECE)
+        return read
+    return next((piece for piece in source if piece), b"")
