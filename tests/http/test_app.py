@@ -19,19 +19,32 @@ async def test_an_address_with_nothing_there_is_a_problem(api, path):
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", f"{V1}/archives", "GET, HEAD, POST"),
-        ("PUT", f"{V1}/archives/x", "DELETE, GET, HEAD, PATCH"),
-        ("GET", f"{V1}/archives/x/pause", "POST"),
-        ("POST", f"{V1}/stats", "GET, HEAD"),
-        ("POST", f"{V1}/archives/x/files/a", "DELETE, GET, HEAD, PUT"),
-        ("OPTIONS", f"{V1}/archives", "GET, HEAD, POST"),
-        ("TRACE", f"{V1}/stats", "GET, HEAD"),
+        ("PUT", f"{V1}/archives", "GET, HEAD, OPTIONS, POST"),
+        ("PUT", f"{V1}/archives/x", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+        ("GET", f"{V1}/archives/x/pause", "OPTIONS, POST"),
+        ("POST", f"{V1}/stats", "GET, HEAD, OPTIONS"),
+        ("POST", f"{V1}/archives/x/files/a", "DELETE, GET, HEAD, OPTIONS, PUT"),
+        ("TRACE", f"{V1}/stats", "GET, HEAD, OPTIONS"),
     ],
 )
 async def test_a_method_that_is_not_possible_is_a_problem(api, method, path, allowed):
     answer = await api.ask(path, method=method)
     assert (answer.status, answer.kind) == (405, "method")
     assert answer.headers["allow"] == allowed
+
+
+async def test_options_says_what_is_possible(api):
+    answer = await api.ask(f"{V1}/archives/x", method="OPTIONS")
+    assert (answer.status, answer.body) == (204, b"")
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
+    assert (await api.ask(f"{V1}/nothing", method="OPTIONS")).kind == "no_such_route"
+    assert (await api.ask(f"{V1}/archives", method="OPTIONS", token=None)).status == 401
+
+
+async def test_nothing_but_100_continue_can_be_expected(api):
+    answer = await api.ask(f"{V1}/stats", "Expect: the-moon")
+    assert (answer.status, answer.kind) == (417, "expectation")
+    assert (await api.ask(f"{V1}/stats", "Expect: 100-continue")).status in (100, 200)
 
 
 async def test_every_answer_is_kept_from_guessing_and_storing(api):

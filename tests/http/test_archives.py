@@ -159,44 +159,6 @@ async def test_numbers_of_one_archive(api):
     assert stats.version == hosted.expected["version"]
 
 
-async def test_filters_choose_and_orders_sort(api):
-    await add(api, "c", name="Zebra", tags=["big", "wild"])
-    await add(api, "a", name="ant", tags=["wild"], paused=True)
-    await add(api, "b", name="bee")
-    assert await names(api) == ["Zebra", "ant", "bee"]
-    assert await names(api, "sort=-added") == ["bee", "ant", "Zebra"]
-    assert await names(api, "sort=name") == ["ant", "bee", "Zebra"]
-    assert await names(api, "sort=-size") != []
-    assert await names(api, "tag=wild") == ["Zebra", "ant"]
-    assert await names(api, "tag=wild&tag=big") == ["Zebra"]
-    assert await names(api, "state=paused") == ["ant"]
-    assert await names(api, "q=BEE") == ["bee"]
-    assert await names(api, "q=cccc") == ["Zebra"]
-    assert await names(api, "q=nothing") == []
-
-
-@pytest.mark.parametrize("sort", ["added", "-name", "size", "-updated", "progress", "peers"])
-async def test_pages_show_each_archive_once(api, sort):
-    for digit in "abcde":
-        await add(api, digit, name=f"name {digit}")
-    seen, more = [], ""
-    while True:
-        page = (await api.ask(f"{ARCHIVES}?sort={sort}&limit=2{more}")).json
-        seen += [archive["key"][0] for archive in page["archives"]]
-        if page["next_cursor"] is None:
-            break
-        more = f"&cursor={page['next_cursor']}"
-    assert sorted(seen) == list("abcde")
-
-
-async def test_a_cursor_belongs_to_its_order(api):
-    for digit in "abc":
-        await add(api, digit)
-    cursor = (await api.ask(f"{ARCHIVES}?sort=name&limit=1")).json["next_cursor"]
-    answer = await api.ask(f"{ARCHIVES}?sort=added&limit=1&cursor={cursor}")
-    assert answer.kind == "bad_request"
-
-
 async def test_removing_can_keep_the_files(api):
     hosted = await api.host("archival-nested")
     folder = api.library.find(hosted.key.hex).folder

@@ -28,3 +28,22 @@ async def test_a_job_that_never_was_is_no_such_job(api):
     assert (answer.status, answer.kind) == (404, "no_such_job")
     assert (await api.ask(f"{JOBS}?archive=nobody")).kind == "unknown_archive"
     assert (await api.ask(f"{JOBS}?state=odd")).kind == "bad_request"
+
+
+async def test_pages_show_each_job_once_the_newest_first(api):
+    started = []
+    for number in range(7):
+        made = (await api.post("/api/v1/archives", {"new": {}, "name": f"n{number}"})).json
+        job = await api.post(f"/api/v1/archives/{made['key']}/verify", {})
+        started.append(job.json["id"])
+    seen, cursor = [], ""
+    for _ in range(7):
+        page = (await api.ask(f"/api/v1/jobs?kind=verify&limit=3{cursor}")).json
+        seen += [(job["started_at"], job["id"]) for job in page["jobs"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert sorted(job for _, job in seen) == sorted(started)
+    assert seen == sorted(seen, reverse=True)
+    assert (await api.ask("/api/v1/jobs?kind=fork")).json == {"jobs": [], "next_cursor": None}
+    assert (await api.ask("/api/v1/jobs?cursor=x")).kind == "bad_request"

@@ -1,5 +1,6 @@
 """Archives of our own over HTTP: made, published from folders, forked; their keys."""
 
+import asyncio
 import json
 import stat
 
@@ -147,7 +148,7 @@ async def test_a_folder_is_published_and_brought_up_to_date(api, tmp_path):
     listed = (await api.ask(f"{V1}/jobs?archive={archive['key']}&state=done")).json["jobs"]
     assert len(listed) == 2
     twice = await api.post(ARCHIVES, {"folder": str(site), "title": "Other"})
-    assert twice.kind == "bad_request"
+    assert twice.kind == "exists"
 
 
 async def test_a_copy_that_is_not_complete_says_so_and_what_to_do(api):
@@ -294,3 +295,35 @@ async def test_settings_are_changed_in_place(api):
     await make(api, name="other")
     assert (await patch(api, "other", name="after")).kind == "exists"
     assert (await patch(api, "after", name=None)).json["name"] is None
+
+
+async def test_a_folder_is_published_once(api, tmp_path):
+    site = tmp_path.parent / f"{tmp_path.name}-site"
+    site.mkdir()
+    (site / "a.txt").write_text("a")
+    link = site.with_name(f"{tmp_path.name}-link")
+    link.symlink_to(site)
+    asked = {"folder": str(site), "title": "Site", "tags": ["t"]}
+    answers = await asyncio.gather(*(api.post(ARCHIVES, asked) for _ in range(4)))
+    assert sorted(answer.status for answer in answers) == [200, 200, 200, 201]
+    [key] = {answer.json["key"] for answer in answers}
+    for fields in ({}, {"title": "Site"}, {"tags": ["t"]}):
+        again = await api.post(ARCHIVES, {"folder": str(link)} | fields)
+        assert (again.status, again.json["key"]) == (200, key)
+        assert again.headers["location"] == f"{ARCHIVES}/{key}"
+    another = await api.post(ARCHIVES, {"folder": str(link), "adopt": "never"})
+    assert another.status == 201
+    assert another.json["key"] != key
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"name": "x"}, {"watch": True}, {"chunking": "content"}, {"delete": False}, {"title": "x"}],
+)
+async def test_a_folder_that_is_published_otherwise_is_not_the_same(api, tmp_path, fields):
+    site = tmp_path.parent / f"{tmp_path.name}-site"
+    site.mkdir()
+    made = await api.post(ARCHIVES, {"folder": str(site), "title": "Site"})
+    await ended(api, made.json["job"])
+    other = await api.post(ARCHIVES, {"folder": str(site)} | fields)
+    assert (other.status, other.kind) == (409, "exists")

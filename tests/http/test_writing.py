@@ -6,7 +6,10 @@ import random
 from urllib.parse import quote
 
 import pytest
-from tests.helpers.api import TOKEN
+from tests.helpers.api import TOKEN, running_api
+from tests.helpers.daemon import eventually
+
+from datd.hosting.room import Room
 
 V1 = "/api/v1"
 ARCHIVES = f"{V1}/archives"
@@ -73,6 +76,44 @@ async def test_a_large_body_is_taken_as_it_comes(api):
     assert entry["blocks"] > count * len(piece) / 65536  # cut by content: smaller than 64 KiB
     part = await api.ask(f"{files}/big", f"Range: bytes={3 * 2**20 - 100}-{3 * 2**20 + 99}")
     assert part.body == piece[-100:] + piece[:100]
+
+
+async def test_who_sends_slowly_keeps_nobody_from_writing(api):
+    files = await create(api)
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    body = random.Random(2).randbytes(5 * 2**20)
+    writer.write(
+        f"PUT {files}/slow HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
+        + body[: 3 * 2**20]
+    )
+    await writer.drain()
+    waits = api.library.services.room
+
+    async def arrived():
+        return waits.coming >= 2 * 2**20
+
+    await eventually(arrived)
+    # Not only in the end, as it would be if writers waited for it in vain.
+    async with asyncio.timeout(20):
+        assert (await put(api, files, "/quick", b"x")).status == 201
+    assert await names(api, files) == ["/quick"]
+    writer.write(body[3 * 2**20 :])
+    assert (await reader.read()).startswith(b"HTTP/1.1 201")
+    writer.close()
+    assert (await api.ask(f"{files}/slow")).body == body
+    assert waits.coming == 0
+
+
+async def test_t29_what_is_sent_is_refused_as_soon_as_there_is_no_room(tmp_path):
+    async with running_api(tmp_path) as api:
+        files = await create(api)
+        limit = 3 * 2**20
+        api.library.services.room = Room(api.folder, clock=lambda: 0.0, max_bytes=limit)
+        refused = await put(api, files, "/big", bytes(8 * 2**20))
+        assert (refused.status, refused.kind) == (507, "disk_full")
+        assert await names(api, files) == []
+        assert (await put(api, files, "/small", bytes(2**20))).status == 201
 
 
 async def test_a_sender_that_goes_away_leaves_no_file(api):
@@ -163,7 +204,7 @@ async def test_what_no_reader_could_put_on_a_disk_is_refused(api, path):
     await put(api, files, "/file", b"x")
     await put(api, files, "/folder/x", b"x")
     refused = await put(api, files, path, b"x")
-    assert refused.status in (400, 409)
+    assert refused.status in (409, 414)
     assert await names(api, files) == ["/file", "/folder/x"]
 
 

@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from datctl.models_jobs import Job
 from datctl.models_writing import AdoptFolder
 from datd.hosting.archive import HostedArchive
 from datd.hosting.library import Library
 from datd.hosting.place import is_folder_of_files
 from datd.http import shapes
 from datd.http.inputs import read_body, read_query, shown
+from datd.http.operation import ARCHIVE, Operation
 from datd.http.problems import Problem
 from datd.http.stats import NoQuery
 
@@ -20,6 +22,25 @@ class AdoptionRoutes:
     def __init__(self, library: Library, find: Callable[[web.Request], HostedArchive]) -> None:
         self._library = library
         self._find = find
+
+    def operations(self) -> list[Operation]:
+        """What can be asked of folders."""
+        return [
+            Operation(
+                "POST",
+                f"{ARCHIVE}/adopt",
+                self.adopt,
+                name="adopt_folder",
+                summary="Fill an archive with the files of a folder of the daemon's host",
+                scope="control",
+                tag="Long work",
+                bodies=(AdoptFolder,),
+                answers={202: Job},
+                sends={"Location": "The job."},
+                errors=("unknown_archive", "forbidden", "busy"),
+                description="Blocks are taken by their hashes: what differs is fetched from peers.",
+            ),
+        ]
 
     async def adopt(self, request: web.Request) -> web.Response:
         """`POST /archives/{key}/adopt`: files of a folder fill an archive, by their hashes."""

@@ -4,41 +4,35 @@ What an archive holds is untrusted: it is sent so that no browser runs it, and i
 JSON only.
 """
 
-import asyncio
 import mimetypes
 import re
-import secrets
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable
 from typing import Annotated
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from aiohttp import web
 from pydantic import Field
 
 from datctl.models import Listing
-from datd.archive.entries import Stat
 from datd.hosting.archive import HostedArchive
 from datd.hosting.versions import Versions
 from datd.http import shapes
+from datd.http.file_answer import FileAnswer
 from datd.http.inputs import Query, read_query, shown
+from datd.http.operation import ARCHIVE, Operation
 from datd.http.paging import MAX_PAGE, Limit, decode_cursor, encode_cursor
 from datd.http.problems import SAFE_HEADERS, Problem
-from datd.http.ranges import ByteRange, RangeNotSatisfiable, parse_ranges
 from datd.http.version_names import VersionText, asked_version, find_version
 
 # T-46: no script, no form, no other origin, whatever the file contains.
 _UNTRUSTED = SAFE_HEADERS | {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Accept-Ranges": "bytes",
 }
 # A version never changes; what the newest one is may change at any time.
 _IMMUTABLE = "private, max-age=31536000, immutable"
 _REVALIDATE = "private, no-cache"
 
-# A reader may pause (a film, a slow disk); who takes nothing for so long has gone.
-STALLED_SECONDS = 300.0
 MAX_WAIT = 3_600.0
 
 # The table of Python alone: the same answer on every host, whatever its /etc/mime.types says.
@@ -65,11 +59,36 @@ _COMPRESSED = {
 _WALK_POSITION = re.compile(r"[0-9]{1,16}(,[0-9]{1,16}){0,2000}")
 
 
+_ERRORS = ("unknown_archive", "no_such_version", "damaged", "no_peers")
+_OF_FILES = ("no_such_file", "gone", "precondition", "bad_range")
+_CONDITIONS = {
+    "If-Match": "An ETag: 412 unless the file still has it.",
+    "If-None-Match": "An ETag: 304 if the file still has it.",
+    "If-Range": "An ETag: the whole file instead of the range, unless it still has it.",
+    "Range": "As in `bytes=0-499`, up to 16 parts.",
+}
+_SENT = {
+    "ETag": "Strong: the same bytes for ever.",
+    "Content-Range": "Of a 206 with one part.",
+    "Content-Disposition": "With `download`: the name to save it under.",
+}
+
+
 class FileQuery(Query):
-    """Parameters of a file or folder; the last three are for folders."""
+    """Parameters of a file or folder; the last three are for folders.
+
+    Attributes:
+        version: Number, tag or time of the version that is meant; the newest one if absent.
+        wait: Seconds to wait for what has to come from peers.
+        download: Of a file: tell browsers to save it under its name.
+        recursive: All that lies below, not only in it.
+        limit: Entries on a page.
+        cursor: The `next_cursor` of the page before.
+    """
 
     version: VersionText | None = None
     wait: Annotated[float, Field(ge=0, le=MAX_WAIT)] = 30.0
+    download: bool = False
     recursive: bool = False
     limit: Limit = MAX_PAGE
     cursor: str | None = None
@@ -81,6 +100,36 @@ class FileRoutes:
     def __init__(self, versions: Versions, find: Callable[[web.Request], HostedArchive]) -> None:
         self._versions = versions
         self._find = find
+
+    def operations(self) -> list[Operation]:
+        """What can be asked of files."""
+        return [
+            Operation(
+                "GET",
+                path,
+                self.get,
+                name=name,
+                summary=summary,
+                scope="read",
+                tag="Files",
+                query=FileQuery,
+                headers=_CONDITIONS if slashes else {},
+                answers={200: Listing, 206: None, 304: None} if slashes else {200: Listing},
+                gives="*/*" if slashes else None,
+                sends=_SENT if slashes else {},
+                errors=_ERRORS + _OF_FILES if slashes else _ERRORS,
+                slashes=slashes,
+            )
+            for path, name, summary, slashes in (
+                (f"{ARCHIVE}/files", "list_root", "The root folder", False),
+                (
+                    f"{ARCHIVE}/files/{{path}}",
+                    "get_file",
+                    "The bytes of a file, whole or in ranges; of a folder, its entries",
+                    True,
+                ),
+            )
+        ]
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         """`GET` and `HEAD /archives/{key}/files/{path}`."""
@@ -97,7 +146,15 @@ class FileRoutes:
         unused = query.model_fields_set & {"recursive", "limit", "cursor"}
         if unused:
             raise Problem("bad_request", f"{shown(path)} is a file; {min(unused)} is for folders.")
-        return await _File(request, archive, stat, path, query).respond()
+        headers = _UNTRUSTED | {
+            "Cache-Control": _IMMUTABLE if (query.version or "").isdigit() else _REVALIDATE
+        }
+        if query.download:
+            headers["Content-Disposition"] = _attachment(path)
+        answer = FileAnswer(
+            request, archive, stat, media_type=content_type(path), headers=headers, wait=query.wait
+        )
+        return await answer.respond()
 
 
 async def _listing(
@@ -127,139 +184,10 @@ async def _listing(
     )
 
 
-class _File:
-    """One answer with the bytes of one file."""
-
-    def __init__(
-        self,
-        request: web.Request,
-        archive: HostedArchive,
-        stat: Stat,
-        path: str,
-        query: FileQuery,
-    ) -> None:
-        self._request = request
-        self._archive = archive
-        self._stat = stat
-        self._wait = query.wait
-        self._etag = etag_of(archive, stat)
-        self._type = content_type(path)
-        self._headers = _UNTRUSTED | {
-            "ETag": self._etag,
-            "Cache-Control": _IMMUTABLE if (query.version or "").isdigit() else _REVALIDATE,
-        }
-
-    async def respond(self) -> web.StreamResponse:
-        """The answer, sent to its end."""
-        size = self._stat.size
-        if self._not_modified():
-            return web.Response(status=304, headers=self._headers)
-        try:
-            ranges = parse_ranges(self._range_header(), size)
-        except RangeNotSatisfiable:
-            raise Problem(
-                "bad_range",
-                f"The file has {size} bytes; no range asked for lies within.",
-                headers={"Content-Range": f"bytes */{size}"},
-            ) from None
-        if len(ranges) > 1:
-            return await self._send_parts(ranges)
-        whole = ByteRange(0, size)
-        part = ranges[0] if ranges else whole
-        headers = {"Content-Type": self._type}
-        if ranges:
-            headers["Content-Range"] = part.content_range(size)
-        return await self._send(206 if ranges else 200, headers, part.length, [(b"", part)])
-
-    def _not_modified(self) -> bool:
-        """RFC 9110, 13.2.2. No dates are compared: an author signs any time he likes."""
-        required = self._request.if_match
-        if required is not None and not any(
-            tag.value == "*" or (not tag.is_weak and f'"{tag.value}"' == self._etag)
-            for tag in required
-        ):
-            raise Problem("precondition", "The file has changed: its ETag is another one now.")
-        known = self._request.if_none_match or ()
-        return any(tag.value == "*" or f'"{tag.value}"' == self._etag for tag in known)
-
-    def _range_header(self) -> str | None:
-        # A range is defined for GET only, and holds only for the file that If-Range names.
-        if self._request.method != "GET":
-            return None
-        condition = self._request.headers.get("If-Range")
-        if condition is not None and condition.strip() != self._etag:
-            return None
-        return self._request.headers.get("Range")
-
-    async def _send_parts(self, ranges: Sequence[ByteRange]) -> web.StreamResponse:
-        boundary = secrets.token_hex(16)
-        parts = []
-        for number, part in enumerate(ranges):
-            head = (
-                f"{'' if number == 0 else chr(13) + chr(10)}--{boundary}\r\n"
-                f"Content-Type: {self._type}\r\n"
-                f"Content-Range: {part.content_range(self._stat.size)}\r\n\r\n"
-            )
-            parts.append((head.encode("ascii"), part))
-        end = f"\r\n--{boundary}--\r\n".encode("ascii")
-        length = sum(len(head) + part.length for head, part in parts) + len(end)
-        headers = {"Content-Type": f"multipart/byteranges; boundary={boundary}"}
-        return await self._send(206, headers, length, [*parts, (end, ByteRange(0, 0))])
-
-    async def _send(
-        self,
-        status: int,
-        headers: dict[str, str],
-        length: int,
-        parts: Sequence[tuple[bytes, ByteRange]],
-    ) -> web.StreamResponse:
-        response = web.StreamResponse(status=status, headers=self._headers | headers)
-        response.content_length = length
-        if self._request.method == "HEAD":
-            await response.prepare(self._request)
-            return response
-        async with aclosing(self._chunks(parts)) as chunks:
-            # The first bytes before the status: until then a missing block can still become a 504.
-            chunk = await anext(chunks, b"")
-            await response.prepare(self._request)
-            while chunk:
-                await self._write(response, chunk)
-                chunk = await anext(chunks, b"")
-        return response
-
-    async def _write(self, response: web.StreamResponse, chunk: bytes) -> None:
-        """Give the connection a chunk, and wait while its buffer is full."""
-        try:
-            async with asyncio.timeout(STALLED_SECONDS):
-                await response.write(chunk)
-        except TimeoutError:
-            # Closing would first wait for the buffer, which nobody empties.
-            if self._request.transport is not None:
-                self._request.transport.abort()
-            raise ConnectionResetError("the reader took nothing for too long") from None
-
-    async def _chunks(self, parts: Sequence[tuple[bytes, ByteRange]]) -> AsyncGenerator[bytes]:
-        """Heads and bytes of the parts; exactly as many bytes as the headers promised."""
-        for head, part in parts:
-            if head:
-                yield head
-            left = part.length
-            if not left:
-                continue
-            async with aclosing(
-                self._archive.read(self._stat, part.start, part.stop, wait=self._wait)
-            ) as blocks:
-                async for block in blocks:
-                    left -= len(block)
-                    yield block
-            if left:
-                raise AssertionError(f"a read of {part} gave {part.length - left} bytes")
-
-
-def etag_of(archive: HostedArchive, stat: Stat) -> str:
-    """A strong ETag: content feeds only grow, so a place in one has the same bytes for ever."""
-    feed = str(archive.key.discovery_key)[:16]
-    return f'"{feed}-{stat.offset}-{stat.byte_offset}-{stat.size}"'
+def _attachment(path: str) -> str:
+    """RFC 6266, with the name in percent encoding (RFC 8187): it may be any text."""
+    name = quote(path.rpartition("/")[2], safe="")
+    return f"attachment; filename*=UTF-8''{name}"
 
 
 def content_type(path: str) -> str:

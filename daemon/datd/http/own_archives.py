@@ -1,8 +1,11 @@
 """Routes of archives of our own: made anew, published from a folder, forked; their secret keys."""
 
+import asyncio
+
 from aiohttp import web
 
-from datctl.models import NoFields
+from datctl.models import Archive, NoFields
+from datctl.models_jobs import Job as JobModel
 from datctl.models_writing import (
     Described,
     Fork,
@@ -11,24 +14,127 @@ from datctl.models_writing import (
     NewFolder,
     SecretKey,
 )
+from datd.errors import ArchiveExists
 from datd.hosting.archive import HostedArchive
 from datd.hosting.jobs import Job
 from datd.hosting.library import Library
+from datd.hosting.settings import Settings, require_same
 from datd.http import shapes
-from datd.http.inputs import read_body, read_query
+from datd.http.inputs import Query, read_body, read_query
+from datd.http.operation import ARCHIVE, Operation
 from datd.http.problems import Problem
+from datd.http.replays import ABOUT, Replays
 from datd.http.settings import SettingsReader
 from datd.http.stats import NoQuery
 from datd.http.version_names import find_version
+from datd.http.versions import Wait
 from datd.records import ImportRules
+
+_RULES = {"follow_links", "ignore_hidden", "delete"}
+
+
+class ForkQuery(Query):
+    """Parameters of `POST /archives/{key}/fork`.
+
+    Attributes:
+        wait: Seconds to wait for what has to come from peers.
+    """
+
+    wait: Wait = 30.0
 
 
 class OwnRoutes:
     """Handlers of what only the owner of a secret key can do, and of long work on any archive."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, replays: Replays) -> None:
         self._library = library
         self._reader = SettingsReader(library)
+        self._replays = replays
+        # The same folder twice at once is one archive.
+        self._publishing = asyncio.Lock()
+
+    def operations(self) -> list[Operation]:
+        """What can be asked of archives of our own, and what takes long."""
+        return [
+            Operation(
+                "POST",
+                f"{ARCHIVE}/fork",
+                self.fork,
+                name="fork_archive",
+                summary="Copy a version of an archive to a new one of our own",
+                scope="control",
+                tag="Long work",
+                query=ForkQuery,
+                headers=ABOUT,
+                bodies=(Fork,),
+                examples={"The newest version": {"title": "My copy"}},
+                answers={201: Archive},
+                sends={"Location": "The new archive."},
+                errors=(
+                    "unknown_archive",
+                    "no_such_version",
+                    "exists",
+                    "damaged",
+                    "no_peers",
+                    "busy",
+                    "disk_full",
+                    "read_only",
+                    "conflict",
+                    "reused_key",
+                ),
+                description="The new archive is there at once; a job (its field `job`) fills it.",
+            ),
+            Operation(
+                "POST",
+                f"{ARCHIVE}/rescan",
+                self.rescan,
+                name="rescan_archive",
+                summary="Import the folder again that an archive is published from",
+                scope="control",
+                tag="Long work",
+                bodies=(NoFields,),
+                answers={202: JobModel},
+                sends={"Location": "The job."},
+                errors=("unknown_archive", "forbidden", "busy"),
+                description="Of a copy that is not complete: go on with it.",
+            ),
+            Operation(
+                "POST",
+                f"{ARCHIVE}/verify",
+                self.verify,
+                name="verify_archive",
+                summary="Read and hash every block; damaged ones are fetched again",
+                scope="control",
+                tag="Long work",
+                bodies=(NoFields,),
+                answers={202: JobModel},
+                sends={"Location": "The job."},
+                errors=("unknown_archive", "busy"),
+            ),
+            Operation(
+                "GET",
+                f"{ARCHIVE}/secret_key",
+                self.secret_key,
+                name="get_secret_key",
+                summary="The secret key of an archive of ours: whoever has it can write it",
+                scope="admin",
+                tag="Secret keys",
+                answers={200: SecretKey},
+                errors=("unknown_archive", "no_secret_key", "damaged"),
+            ),
+            Operation(
+                "PUT",
+                f"{ARCHIVE}/secret_key",
+                self.take_secret_key,
+                name="put_secret_key",
+                summary="Give the daemon the secret key of an archive: from now on it writes it",
+                scope="admin",
+                tag="Secret keys",
+                bodies=(GivenSecretKey,),
+                answers={200: Archive},
+                errors=("unknown_archive", "damaged", "disk_full", "read_only"),
+            ),
+        ]
 
     async def create(self, asked: NewEmpty) -> HostedArchive:
         """`POST /archives` with `new`."""
@@ -42,11 +148,31 @@ class OwnRoutes:
             await self._library.publisher.describe(archive, fields)
         return archive
 
-    async def publish(self, asked: NewFolder) -> HostedArchive:
+    async def publish(self, asked: NewFolder) -> tuple[HostedArchive, bool]:
         """`POST /archives` with `folder`: made at once, filled by a job.
 
-        An archive that lies there already is taken over instead, unless told otherwise.
+        An archive that lies there already is taken over instead, and a folder that is published
+        already stays that archive, unless told otherwise (`adopt`: "never").
+
+        Returns:
+            The archive, and whether it is new here.
         """
+        async with self._publishing:
+            there = await self._published(asked.folder) if asked.adopt == "auto" else None
+            if there is not None:
+                _require_same(there, asked, self._reader.settings(asked))
+                return there, False
+            return await self._publish(asked), True
+
+    async def _published(self, folder: str) -> HostedArchive | None:
+        """The archive that a folder is published as, or taken over as."""
+        path = str(await asyncio.to_thread(self._library.services.roots.folder, folder))
+        for archive in self._library.archives():
+            if path in (archive.record.source, archive.record.location):
+                return archive
+        return None
+
+    async def _publish(self, asked: NewFolder) -> HostedArchive:
         rules = ImportRules(asked.follow_links, asked.ignore_hidden, asked.delete)
         if asked.adopt == "auto":
             adopted = await self._library.adoption.adopt(
@@ -73,12 +199,15 @@ class OwnRoutes:
 
     async def fork(self, request: web.Request) -> web.Response:
         """`POST /archives/{key}/fork`."""
-        read_query(request, NoQuery)
+        query = read_query(request, ForkQuery)
+        return await self._replays.once(request, lambda: self._forked(request, query.wait))
+
+    async def _forked(self, request: web.Request, wait: float) -> web.Response:
         source = self._find(request)
         asked = await read_body(request, Fork)
-        version = await find_version(self._library.versions, source, asked.version)
+        version = await find_version(self._library.versions, source, asked.version, wait=wait)
         # Before an archive is made: of a version that nobody has, or of nothing, there is no copy.
-        await source.stat("/", version)
+        await source.stat("/", version, wait=wait)
         if version is None:
             version = (await source.view()).version
         archive, _ = await self._library.workshop.fork(
@@ -89,7 +218,9 @@ class OwnRoutes:
             peers=await self._reader.peers(asked.peers),
             **self._reader.settings(asked),
         )
-        return await shapes.archive_response(self._library, archive, 201)
+        response = await shapes.archive_response(self._library, archive, 201)
+        response.headers["Location"] = f"/api/v1/archives/{archive.key.hex}"
+        return response
 
     async def rescan(self, request: web.Request) -> web.Response:
         """`POST /archives/{key}/rescan`."""
@@ -124,6 +255,38 @@ class OwnRoutes:
 
     def _find(self, request: web.Request) -> HostedArchive:
         return self._library.find(request.match_info["key"])
+
+
+def _require_same(there: HostedArchive, asked: NewFolder, settings: Settings) -> None:
+    """Check that a folder is published as it is asked for.
+
+    Raises:
+        ArchiveExists: It is published otherwise.
+    """
+    record, given = there.record, asked.model_fields_set
+    # What is not named is not asked for, whatever it would be for a new archive.
+    if "mode" not in given:
+        settings["mode"] = record.mode
+    require_same(record, None, settings)
+    rules = ImportRules(asked.follow_links, asked.ignore_hidden, asked.delete)
+    # Until the first import has ended nobody knows what the archive says of itself.
+    summary = record.summary
+    differs = (
+        _other(asked.title, summary.title)
+        or _other(asked.description, summary.description)
+        or ("watch" in given and asked.watch != record.watch)
+        or ("chunking" in given and asked.chunking != record.chunking)
+        or (bool(given & _RULES) and rules != record.import_rules)
+    )
+    if differs:
+        raise ArchiveExists(
+            "this folder is published already, with other settings: change those of its archive, "
+            "or ask without naming any"
+        )
+
+
+def _other(asked: str | None, known: str) -> bool:
+    return bool(asked and known) and asked != known
 
 
 def _accepted(job: Job) -> web.Response:

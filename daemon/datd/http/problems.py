@@ -29,12 +29,14 @@ from datd.errors import (
     NoRoom,
     NotWritableError,
     PathRefused,
+    QuotaUsedUp,
     ReadOnlyError,
     SecretRefused,
     StorageError,
     Timeout,
     UnknownArchive,
     UnknownJob,
+    UnknownWebhook,
     VersionNotFound,
 )
 
@@ -44,6 +46,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # A name, not an address: nothing is to be fetched there. Programs compare what follows the slash.
 TYPE_PREFIX = "urn:datd:problem/"
+
+# Clients of the pinning service API (DEP-0003, "Error responses") read `message`.
+PINNING_PREFIX = "/v1/"
 
 # What a reader of an answer must not do with it: guess its type, keep it, tell others where it was;
 # nor need strangers learn our version of Python, which aiohttp would put into Server.
@@ -65,25 +70,34 @@ KINDS = {
     "bad_request": _Kind(400, "Bad request"),
     "unauthorized": _Kind(401, "A token is needed"),
     "forbidden": _Kind(403, "Not allowed"),
+    "quota": _Kind(403, "Quota used up"),
     "unknown_archive": _Kind(404, "No such archive"),
     "unknown_name": _Kind(404, "No archive behind this name"),
     "no_such_file": _Kind(404, "No such file or folder"),
     "no_such_job": _Kind(404, "No such job"),
+    "no_such_webhook": _Kind(404, "No such webhook"),
+    "no_such_token": _Kind(404, "No such token"),
+    "no_such_account": _Kind(404, "No such account"),
     "no_secret_key": _Kind(404, "No secret key"),
     "no_such_version": _Kind(404, "No such version"),
     "no_such_route": _Kind(404, "No such address"),
     "method": _Kind(405, "Method not allowed"),
+    "not_acceptable": _Kind(406, "Not to be had in that form"),
     "timeout": _Kind(408, "Request too slow"),
     "exists": _Kind(409, "Hosted already"),
+    "limit": _Kind(409, "As many as possible"),
     "behind": _Kind(409, "Not all of it is here"),
     "conflict": _Kind(409, "In conflict with what is there"),
     "gone": _Kind(410, "Not kept any more"),
     "precondition": _Kind(412, "Precondition failed"),
     "too_large": _Kind(413, "Request too large"),
+    "uri_too_long": _Kind(414, "Address too long"),
     "media_type": _Kind(415, "Unsupported media type"),
     "bad_range": _Kind(416, "Range not satisfiable"),
+    "expectation": _Kind(417, "Expectation failed"),
     "wrong_host": _Kind(421, "Wrong host"),
     "too_many": _Kind(429, "Too many attempts"),
+    "reused_key": _Kind(422, "Idempotency key used before"),
     "headers": _Kind(431, "Headers too large"),
     "internal": _Kind(500, "Internal error"),
     "damaged": _Kind(500, "Damaged"),
@@ -93,6 +107,8 @@ KINDS = {
     "disk_full": _Kind(507, "Disk full"),
     "read_only": _Kind(507, "Read-only disk"),
 }
+# What is busy is so for seconds: a write, a start, a full table.
+RETRY_SECONDS = 2
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -125,27 +141,32 @@ class Problem(Exception):
         """HTTP status."""
         return KINDS[self.kind].status
 
-    def document(self) -> bytes:
-        """The JSON body."""
+    def document(self, *, message: bool = False) -> bytes:
+        """The JSON body; with `message`, what clients of the pinning service API read, too."""
         found = KINDS[self.kind]
         details = ProblemDetails(
             type=TYPE_PREFIX + self.kind,
             title=found.title,
             status=found.status,
             detail=self.detail,
+            message=self.detail if message else None,
             errors=[FieldError(pointer=where, detail=what) for where, what in self.fields] or None,
         )
         # ASCII only: names in a detail come from strangers, lone surrogates included.
         return json.dumps(details.model_dump(exclude_none=True)).encode("ascii")
 
-    def response(self) -> web.Response:
-        """The answer."""
+    def response(self, *, message: bool = False) -> web.Response:
+        """The answer; for `message` see `document`."""
         return web.Response(
             status=self.status,
-            body=self.document(),
+            body=self.document(message=message),
             content_type="application/problem+json",
-            headers=SAFE_HEADERS | self.headers,
+            headers=SAFE_HEADERS | self._advice() | self.headers,
         )
+
+    def _advice(self) -> dict[str, str]:
+        # Whoever is told to come later is told when, if nobody knows better.
+        return {"Retry-After": str(RETRY_SECONDS)} if self.status in {429, 503} else {}
 
 
 @web.middleware
@@ -160,7 +181,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         if request.writer.output_size > 0:
             # The status is out: only a body that ends early can still tell the client.
             raise ConnectionResetError(problem.detail) from error
-        return problem.response()
+        return problem.response(message=request.path.startswith(PINNING_PREFIX))
 
 
 def _from_exception(error: Exception, request: web.Request) -> Problem:
@@ -226,8 +247,12 @@ def _kind_of(error: DatdError) -> str:
             return "bad_request"
         case UnknownJob():
             return "no_such_job"
+        case UnknownWebhook():
+            return "no_such_webhook"
         case Busy():
             return "busy"
+        case QuotaUsedUp():
+            return "quota"
         case NoRoom():
             return "disk_full"
         case ReadOnlyError():
@@ -254,7 +279,7 @@ def _sentence(error: Exception) -> str:
 def _from_router(error: web.HTTPException, request: web.Request) -> Problem:
     """The errors that aiohttp raises itself."""
     if isinstance(error, web.HTTPMethodNotAllowed):
-        allowed = ", ".join(sorted(error.allowed_methods))
+        allowed = ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))
         return Problem(
             "method",
             f"{request.method} is not possible here, only {allowed}.",

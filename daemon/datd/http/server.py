@@ -1,37 +1,13 @@
-"""The sockets of the API: one on TCP, one on a Unix path, and what a connection may do to us."""
+"""The API's server: one address on TCP, and a Unix socket."""
 
-import asyncio
-import contextlib
-import errno
-import ipaddress
-import logging
-import os
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
-
-from datd.errors import ConfigError
 from datd.hosting.library import Library
 from datd.http.app import make_app
-from datd.http.guard import MAX_HEADERS
-from datd.http.problems import Problem, internal_error
+from datd.http.desk import Desk
+from datd.http.listener import Listener
 from datd.naming.resolver import Names
-
-log = logging.getLogger(__name__)
-
-# L-22. A browser opens six, a script one; a flood must not take all our descriptors.
-MAX_CONNECTIONS = 256
-# L-22: from the first byte of a connection, or the end of the last answer, to a whole header.
-HEADER_SECONDS = 10.0
-# A connection that asks nothing is closed after this; clients open another one unasked.
-IDLE_SECONDS = 75.0
-# Requests under way get this long when the daemon ends (it has 10 s for everything).
-SHUTDOWN_SECONDS = 2.0
-BACKLOG = 128
-SOCKET_MODE = 0o660
 
 
 class ApiServer:
@@ -42,15 +18,23 @@ class ApiServer:
         library: Library,
         *,
         token: str,
+        desk: Desk,
         hosts: Sequence[str] = (),
         is_ready: Callable[[], bool] = lambda: True,
         names: Names | None = None,
+        metrics_archives: int = 0,
     ) -> None:
         """A server that is not started yet; for the arguments see `make_app`."""
-        app = make_app(library, token=token, hosts=hosts, is_ready=is_ready, names=names)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-        self._servers: list[asyncio.Server] = []
-        self._socket_path: Path | None = None
+        app = make_app(
+            library,
+            token=token,
+            desk=desk,
+            hosts=hosts,
+            is_ready=is_ready,
+            names=names,
+            metrics_archives=metrics_archives,
+        )
+        self._listener = Listener(app, "the API", "api")
 
     async def start(
         self,
@@ -75,207 +59,8 @@ class ApiServer:
             ConfigError: Other hosts could reach the address, and nobody said that they may.
             OSError: Address or path cannot be used; the text says which, why, and what to do.
         """
-        if not allow_public and not is_loopback(host):
-            raise ConfigError(
-                f"api.host: {host!r} can be reached from other hosts, and whoever has the token "
-                "controls the daemon; use 127.0.0.1, or set api.allow_public if that is meant"
-            )
-        await self._runner.setup()
-        try:
-            if socket_path is not None:
-                await self._listen_unix(socket_path)
-            return await self._listen_tcp(host, port)
-        except BaseException:
-            await self.close()
-            raise
+        return await self._listener.open(host, port, socket_path, allow_public=allow_public)
 
     async def close(self) -> None:
         """Stop listening, let requests under way end, remove the socket's file."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
-        if self._socket_path is not None:
-            self._socket_path.unlink(missing_ok=True)
-            self._socket_path = None
-        await self._runner.cleanup()
-
-    async def _listen_tcp(self, host: str, port: int) -> int:
-        loop = asyncio.get_running_loop()
-        try:
-            server = await loop.create_server(self._protocol, host, port, backlog=BACKLOG)
-        except OSError as error:
-            advice = (
-                "choose another api.port" if error.errno == errno.EADDRINUSE else "see api.host"
-            )
-            # What asyncio says of it repeats the address.
-            number = error.errno or 0
-            reason = os.strerror(number) if number > 0 else _reason(error)
-            raise OSError(
-                error.errno, f"the API cannot listen on {host}:{port} ({reason}); {advice}"
-            ) from error
-        self._servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
-
-    async def _listen_unix(self, path: Path) -> None:
-        try:
-            _remove_stale(path)
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            listener = _bind_unix(path)
-        except OSError as error:
-            raise OSError(
-                error.errno, f"the API cannot listen on {path} ({_reason(error)}); see api.socket"
-            ) from error
-        self._socket_path = path
-        loop = asyncio.get_running_loop()
-        self._servers.append(
-            await loop.create_unix_server(self._protocol, sock=listener, backlog=BACKLOG)
-        )
-
-    def _protocol(self) -> asyncio.Protocol:
-        server = self._runner.server
-        if server is None or len(server.connections) >= MAX_CONNECTIONS:
-            return _Turned()
-        return _Connection(
-            server,
-            loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]  # a path holds the link
-            keepalive_timeout=IDLE_SECONDS,
-            # A path of 4,096 bytes in percent encoding is three times as long.
-            max_line_size=MAX_HEADERS,
-            max_field_size=MAX_HEADERS,
-        )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this host can reach an address. Names other than localhost count as public."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-class _Connection(web.RequestHandler):
-    """One connection: a deadline for headers, and errors of the parser as problems."""
-
-    _deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._deadline = asyncio.get_running_loop().call_later(HEADER_SECONDS, self._too_slow)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._stop_clock()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        before = self._request_count
-        super().data_received(data)
-        if self._request_count > before:
-            self._stop_clock()
-        elif self._deadline is None and self._current_request is None:
-            self._deadline = asyncio.get_running_loop().call_later(HEADER_SECONDS, self._too_slow)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """What could not be parsed, as a problem. Nothing of it is logged: it may hold a token."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("the answer had begun")
-        if isinstance(exc, HttpProcessingError):
-            problem = _unparsable(exc)
-        else:
-            log.error("a request failed outside of its handler", exc_info=exc)
-            problem = internal_error()
-        response = problem.response()
-        response.force_close()
-        return response
-
-    def _stop_clock(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _too_slow(self) -> None:
-        self._deadline = None
-        if self.transport is not None:
-            _write_raw(
-                self.transport,
-                Problem("timeout", f"No whole header came in {HEADER_SECONDS:.0f} seconds."),
-            )
-        self.force_close()
-
-
-class _Turned(asyncio.Protocol):
-    """A connection above the limit: told so, and closed."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.WriteTransport):
-            raise AssertionError(transport)
-        _write_raw(
-            transport,
-            Problem("busy", f"All {MAX_CONNECTIONS} connections of the API are in use."),
-        )
-        transport.close()
-
-
-def _write_raw(transport: asyncio.WriteTransport, problem: Problem) -> None:
-    """An answer where there is no request to answer to."""
-    body = problem.document()
-    head = (
-        f"HTTP/1.1 {problem.status} \r\nContent-Type: application/problem+json\r\n"
-        f"Content-Length: {len(body)}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-    )
-    transport.write(head.encode("ascii") + body)
-
-
-def _unparsable(error: HttpProcessingError) -> Problem:
-    if "'Host' header" in error.message:  # T-39: exactly one
-        return Problem("wrong_host", "A request needs exactly one Host header.")
-    if isinstance(error, LineTooLong) and bytes(error.args[0][:1]) == b"/":
-        return Problem("bad_request", f"The address is longer than {MAX_HEADERS} bytes.")
-    if isinstance(error, LineTooLong) or "Too many headers" in error.message:
-        return Problem("headers", f"More or longer headers than the {MAX_HEADERS} bytes read.")
-    return Problem("bad_request", "This is not a request in HTTP/1.1.")
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove the socket of a daemon that died; never one that answers, nor another kind of file."""
-    if not path.is_socket():
-        if path.exists():
-            raise OSError(errno.EEXIST, "a file that is no socket lies there")
-        return
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-        except FileNotFoundError:
-            pass
-        else:
-            raise OSError(errno.EADDRINUSE, "another daemon answers there")
-
-
-def _bind_unix(path: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # Narrow from the start: between bind and chmod nobody else may slip in.
-    previous = os.umask(0o177)
-    try:
-        listener.bind(str(path))
-    except BaseException:
-        listener.close()
-        raise
-    finally:
-        os.umask(previous)
-    path.chmod(SOCKET_MODE)
-    return listener
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+        await self._listener.close()

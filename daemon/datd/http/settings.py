@@ -12,6 +12,7 @@ from datd.hosting.archive import HostedArchive
 from datd.hosting.changes import Changes
 from datd.hosting.library import Library
 from datd.hosting.settings import Settings
+from datd.hosting.web_layout import web_source
 from datd.http.inputs import read_address, shown
 from datd.http.problems import Problem
 from datd.naming.lookup import SystemLookup
@@ -53,6 +54,7 @@ class SettingsReader:
         if isinstance(asked, NewArchive):
             _check_patterns(asked.include, asked.mode)
             found["include"] = asked.include
+            found["web_sources"] = _web_sources(asked.web_sources)
         return found
 
     async def peers(self, asked: Sequence[str]) -> list[Address]:
@@ -101,6 +103,8 @@ class SettingsReader:
         if "networks" in given:
             self._check_networks(asked.networks)
             fields["networks"] = asked.networks and sorted(set(asked.networks))
+        if "web_sources" in given:
+            fields["web_sources"] = _web_sources(asked.web_sources or ())
         if "domain" in given:
             fields["domain"] = _domain(asked.domain)
         if asked.watch and archive.record.source is None:
@@ -142,6 +146,21 @@ def _tags(known: dict[str, int], asked: dict[str, int | None], newest: int) -> d
 
 def _wrong(field: str, why: str) -> Problem:
     return Problem("bad_request", f"In the body: {field}: {why}.", fields=[(f"/{field}", why)])
+
+
+def _web_sources(asked: Sequence[str]) -> list[str]:
+    """Addresses of web sources as they are kept.
+
+    Raises:
+        Problem: One is none.
+    """
+    found = []
+    for number, text in enumerate(asked):
+        try:
+            found.append(web_source(text))
+        except ValueError as error:
+            raise _wrong(f"web_sources/{number}", f"{shown(text)} {error}") from None
+    return list(dict.fromkeys(found))
 
 
 def _check_patterns(lines: Sequence[str] | None, mode: str) -> None:

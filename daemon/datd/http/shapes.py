@@ -21,6 +21,7 @@ from datd.hosting.views import (
     Progress,
 )
 from datd.http.problems import SAFE_HEADERS
+from datd.http.tags import etag_of
 from datd.records import Conflict
 
 # Where datetime ends: years 1 and 9999. An author may sign any number as a time.
@@ -52,11 +53,19 @@ def encodable(text: str) -> str:
 async def archive_response(
     library: Library, hosted: HostedArchive, status: int = 200, *, stale: bool = False
 ) -> web.Response:
-    """An answer with one archive."""
+    """An answer with one archive, and its ETag."""
     job = library.workshop.jobs.of(hosted.key)
-    return json_response(
-        archive(await hosted.view(), job=None if job is None else job.id, stale=stale), status
-    )
+    model = archive(await hosted.view(), job=None if job is None else job.id, stale=stale)
+    return tagged_response(model, hosted, status)
+
+
+def tagged_response(model: BaseModel, hosted: HostedArchive, status: int = 200) -> web.Response:
+    """An answer about one archive, with its ETag."""
+    response = json_response(model, status)
+    if not isinstance(response.body, bytes):
+        raise AssertionError(response.body)
+    response.headers["ETag"] = etag_of(hosted.record, response.body)
+    return response
 
 
 def archive(view: ArchiveView, *, job: str | None = None, stale: bool = False) -> models.Archive:
@@ -91,12 +100,13 @@ def archive(view: ArchiveView, *, job: str | None = None, stale: bool = False) -
         blocks=_amount(view.blocks),
         bytes=_amount(view.bytes),
         progress=view.progress,
-        peers=models.PeerCounts(connected=view.peers_connected, known=view.peers_known),
+        peers=models_archive.PeerCounts(connected=view.peers_connected, known=view.peers_known),
         networks=view.networks,
         shortname=view.shortname,
         stale=stale,
         domain=view.domain,
         include=view.include,
+        web_sources=view.web_sources,
         version_tags=view.version_tags,
         chunking=view.chunking,
         source=view.source and encodable(view.source),
@@ -180,7 +190,7 @@ def daemon(view: DaemonView, now: float) -> models.DaemonStats:
         port=view.port,
         peer_id=view.peer_id,
         archives=view.archives,
-        peers=models.PeerCounts(connected=view.peers_connected, known=view.peers_known),
+        peers=models_archive.PeerCounts(connected=view.peers_connected, known=view.peers_known),
         rates=models.Rates(download=view.download_rate, upload=view.upload_rate),
         transferred=models.Transferred(downloaded=view.downloaded, uploaded=view.uploaded),
         blocks=view.blocks_have,
@@ -244,5 +254,7 @@ def _conflict(found: Conflict | None) -> models_archive.Conflict | None:
     )
 
 
-def _amount(progress: Progress) -> models.Amount:
-    return models.Amount(have=progress.have, total=progress.total, unavailable=progress.unavailable)
+def _amount(progress: Progress) -> models_archive.Amount:
+    return models_archive.Amount(
+        have=progress.have, total=progress.total, unavailable=progress.unavailable
+    )

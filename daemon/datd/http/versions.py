@@ -16,6 +16,7 @@ from datd.hosting.views import EntryView
 from datd.http import shapes
 from datd.http.files import MAX_WAIT
 from datd.http.inputs import Query, read_query
+from datd.http.operation import ARCHIVE, Operation
 from datd.http.paging import DEFAULT_PAGE, Limit, decode_cursor, encode_cursor
 from datd.http.problems import Problem
 from datd.http.version_names import VersionText, find_version
@@ -52,6 +53,37 @@ class VersionRoutes:
     def __init__(self, versions: Versions, find: Callable[[web.Request], HostedArchive]) -> None:
         self._versions = versions
         self._find = find
+
+    def operations(self) -> list[Operation]:
+        """What can be asked of versions."""
+        errors = ("unknown_archive", "no_such_version", "damaged", "no_peers")
+        return [
+            Operation(
+                "GET",
+                f"{ARCHIVE}/history",
+                self.history,
+                name="get_history",
+                summary="What changed in an archive, or below a path of it",
+                scope="read",
+                tag="Versions",
+                query=HistoryQuery,
+                answers={200: models.History},
+                errors=errors,
+            ),
+            Operation(
+                "GET",
+                f"{ARCHIVE}/diff",
+                self.diff,
+                name="get_difference",
+                summary="What differs between two versions",
+                scope="read",
+                tag="Versions",
+                query=DiffQuery,
+                answers={200: models.DifferencePage},
+                errors=errors,
+                description="All pages are of the versions that the first one was of.",
+            ),
+        ]
 
     async def history(self, request: web.Request) -> web.Response:
         """`GET /archives/{key}/history`."""

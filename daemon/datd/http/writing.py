@@ -12,13 +12,15 @@ from datd.hosting.library import Library
 from datd.hosting.publishing import Check, Put
 from datd.hosting.views import EntryView
 from datd.http import shapes
-from datd.http.files import entry_path, etag_of
+from datd.http.file_answer import etag_of
+from datd.http.files import entry_path
 from datd.http.inputs import Query, read_query, shown
+from datd.http.operation import ARCHIVE, Operation
 from datd.http.problems import SAFE_HEADERS, Problem
 from datd.http.stats import NoQuery
 from datd.http.version_names import asked_version
 
-# A sender that is silent for so long has gone; meanwhile nobody else could write.
+# A sender that is silent for so long has gone; what it sent is forgotten.
 STALLED_SECONDS = 60.0
 _PIECE = 256 * 1024
 
@@ -35,6 +37,47 @@ class WritingRoutes:
     def __init__(self, library: Library, find: Callable[[web.Request], HostedArchive]) -> None:
         self._publisher = library.publisher
         self._find = find
+
+    def operations(self) -> list[Operation]:
+        """What can be asked to be changed."""
+        path = f"{ARCHIVE}/files/{{path}}"
+        conditions = {
+            "If-Match": "An ETag: 412 unless the file still has it.",
+            "If-None-Match": "`*`: 412 if anything is there already.",
+        }
+        errors = ("unknown_archive", "forbidden", "behind", "conflict", "precondition", "busy")
+        disk = ("damaged", "disk_full", "read_only")
+        return [
+            Operation(
+                "PUT",
+                path,
+                self.put,
+                name="put_file",
+                summary="Write a file of an archive of ours; a path that ends in `/` is a folder",
+                scope="control",
+                tag="Files",
+                headers=conditions,
+                takes="application/octet-stream",
+                answers={200: Written, 201: Written},
+                sends={"ETag": "Of the file as it is now."},
+                errors=(*errors, "exists", "media_type", *disk),
+                slashes=True,
+            ),
+            Operation(
+                "DELETE",
+                path,
+                self.delete,
+                name="remove_file",
+                summary="Remove a file or folder of an archive of ours",
+                scope="control",
+                tag="Files",
+                query=RemoveFileQuery,
+                headers=conditions,
+                answers={204: None},
+                errors=(*errors, "no_such_file", *disk),
+                slashes=True,
+            ),
+        ]
 
     async def put(self, request: web.Request) -> web.Response:
         """`PUT /archives/{key}/files/{path}`: 201 for what is new, 200 in place of something."""

@@ -1,0 +1,137 @@
+import asyncio
+import json
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from tests.helpers.api import running_api
+from tests.helpers.operations.row import ARCHIVES, filled, nowhere, send
+
+from datd.http.replays import KEPT_SECONDS, MAX_KEPT, Replays
+
+KEY = 'Idempotency-Key: "8e03978e-40d5-43dd-bc93-6894a57f9324"'
+
+
+async def count(api):
+    return len((await api.ask(ARCHIVES)).json["archives"])
+
+
+async def test_what_is_sent_again_is_done_once(api):
+    first = await api.post(ARCHIVES, {"new": {"title": "One"}}, KEY)
+    again = await api.post(ARCHIVES, {"new": {"title": "One"}}, KEY)
+    assert (first.status, again.status) == (201, 201)
+    assert again.body == first.body
+    assert again.headers["location"] == first.headers["location"]
+    assert again.headers["content-type"] == "application/json"
+    assert await count(api) == 1
+
+
+async def test_without_a_key_each_request_is_one(api):
+    for _ in range(2):
+        assert (await api.post(ARCHIVES, {"new": {}})).status == 201
+    assert await count(api) == 2
+
+
+async def test_a_fork_is_made_once(api):
+    path = await filled(api)
+    keys = [
+        (await send(api, "POST", f"{path}/fork", {"title": "Copy"}, KEY)).json["key"]
+        for _ in range(2)
+    ]
+    assert keys[0] == keys[1]
+    assert await count(api) == 2
+
+
+async def test_one_key_is_for_one_address_and_one_body(api):
+    path = await filled(api)
+    assert (await api.post(ARCHIVES, {"new": {}}, KEY)).status == 201
+    assert (await send(api, "POST", f"{path}/fork", {}, KEY)).status == 201
+    other = await api.post(ARCHIVES, {"new": {"title": "another"}}, KEY)
+    assert (other.status, other.kind) == (422, "reused_key")
+
+
+async def test_two_at_once_make_one(api):
+    asked = [api.post(ARCHIVES, {"new": {}}, KEY) for _ in range(5)]
+    answers = await asyncio.gather(*asked)
+    assert sorted(answer.status for answer in answers)[0] == 201
+    assert {answer.kind for answer in answers if answer.status != 201} <= {"conflict"}
+    assert await count(api) == 1
+
+
+async def test_who_is_told_that_it_is_under_way_is_told_when_to_come_again(api):
+    path = await nowhere(api)
+    both = await asyncio.gather(
+        *(send(api, "POST", f"{path}/fork?wait=1", {}, KEY) for _ in range(2))
+    )
+    [early] = [answer for answer in both if answer.status == 409]
+    assert (early.kind, early.headers["retry-after"]) == ("conflict", "1")
+
+
+async def test_what_failed_can_be_sent_again(api):
+    taken = {"new": {}, "name": "taken"}
+    assert (await api.post(ARCHIVES, taken)).status == 201
+    assert (await api.post(ARCHIVES, taken, KEY)).kind == "exists"
+    assert (await api.ask(f"{ARCHIVES}/taken?force=true", method="DELETE")).status == 204
+    assert (await api.post(ARCHIVES, taken, KEY)).status == 201
+
+
+@pytest.mark.parametrize("header", ["Idempotency-Key: ", f"Idempotency-Key: {'x' * 300}",
+                                    "Idempotency-Key: é"])  # fmt: skip
+async def test_an_odd_key_is_refused(api, header):
+    assert (await api.post(ARCHIVES, {"new": {}}, header)).kind == "bad_request"
+    assert await count(api) == 0
+
+
+async def test_two_tokens_may_choose_the_same_key(tmp_path):
+    async with running_api(tmp_path) as api:
+        made = await api.post("/api/v1/tokens", {"name": "other", "scope": "control"})
+        assert made.status == 201, made
+        assert (await api.post(ARCHIVES, {"new": {}}, KEY)).status == 201
+        body = json.dumps({"new": {"title": "x"}}).encode()
+        other = await api.ask(
+            ARCHIVES, "Content-Type: application/json", KEY,
+            method="POST", body=body, token=made.json["token"],
+        )  # fmt: skip
+        assert other.status == 201
+        assert await count(api) == 2
+
+
+@pytest.fixture
+async def counting():
+    """A server of its own that says how many it has answered, with a clock for the test."""
+    now, done = [0.0], []
+    replays = Replays(clock=lambda: now[0])
+
+    async def answer(request):
+        async def work():
+            done.append(request)
+            return web.Response(body=str(len(done)).encode(), content_type="text/plain")
+
+        return await replays.once(request, work)
+
+    app = web.Application()
+    app.router.add_post("/", answer)
+    async with TestClient(TestServer(app)) as client:
+
+        async def ask(key):
+            answered = await client.post("/", headers={"Idempotency-Key": key})
+            return int(await answered.text())
+
+        yield ask, now
+
+
+async def test_an_answer_is_kept_for_a_day(counting):
+    ask, now = counting
+    assert [await ask("one"), await ask("one")] == [1, 1]
+    now[0] = KEPT_SECONDS - 1
+    assert await ask("one") == 1
+    now[0] = KEPT_SECONDS + 1
+    assert await ask("one") == 2
+
+
+async def test_rule_4_no_more_than_so_many_are_kept(counting):
+    ask, _ = counting
+    for number in range(MAX_KEPT + 1):
+        assert await ask(f"key {number}") == number + 1
+    assert await ask(f"key {MAX_KEPT}") == MAX_KEPT + 1
+    assert await ask("key 0") == MAX_KEPT + 2
