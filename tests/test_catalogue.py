@@ -3,9 +3,10 @@ import sqlite3
 import pytest
 
 from datd.catalogue import MAX_GOOD_PEERS, Catalogue
-from datd.errors import StorageError
+from datd.errors import ReadOnlyError, StorageError
 from datd.keys import Key, KnownName
 from datd.records import Conflict, Forking, GoodPeer, ImportRules, Record, Signed, Summary
+from datd.storage.faults import is_full
 from datd.types import Address
 
 ONE, TWO = Key(bytes([1]) * 32), Key(bytes([2]) * 32)
@@ -93,6 +94,33 @@ async def test_two_archives_cannot_have_one_name(tmp_path):
         await catalogue.add(Record(TWO, added_at=1.0, name="x"))
     await catalogue.close()
     assert len(await reopened(tmp_path / "c.sqlite3")) == 1
+
+
+async def test_a_full_disk_is_told_from_a_read_only_one_and_from_a_damaged_file(tmp_path):
+    catalogue = Catalogue(tmp_path / "c.sqlite3")
+    await catalogue.open()
+    await catalogue.add(Record(ONE, added_at=1.0))
+
+    async def refused(statement):
+        with pytest.raises(StorageError) as caught:
+            await catalogue.together(lambda database: database.execute(statement))
+        return caught.value
+
+    async def set_up(pragma):
+        await catalogue._run(lambda: catalogue._database.execute(f"PRAGMA {pragma}"))
+
+    await set_up("max_page_count = 1")  # as many as there are
+    full = await refused("CREATE TABLE large AS SELECT zeroblob(1000000)")
+    assert is_full(full)
+    assert "free some space" in str(full)
+    await set_up("query_only = ON")
+    assert isinstance(await refused("DELETE FROM archives"), ReadOnlyError)
+    assert not is_full(await refused("SELECT * FROM nothing"))
+    await set_up("query_only = OFF")
+    await set_up("max_page_count = 100000")
+    await catalogue.add(Record(TWO, added_at=1.0))
+    await catalogue.close()
+    assert len(await reopened(tmp_path / "c.sqlite3")) == 2
 
 
 async def test_c20_a_newer_catalogue_is_refused_and_left_alone(tmp_path):

@@ -1,7 +1,9 @@
 import json
 import logging
+import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 
 import pytest
@@ -50,6 +52,43 @@ def test_a_wrong_setting_ends_with_78_and_names_file_and_line(tmp_path, capsys, 
     answer = sentence(capsys)
     assert str(file) in answer
     assert said in answer
+
+
+@pytest.mark.parametrize("wanted", ["argument", "variable"])
+def test_a_start_that_fails_is_told_in_json_to_who_reads_json(
+    tmp_path, capsys, monkeypatch, wanted
+):
+    given = ["--log-format", "json"]
+    if wanted == "variable":
+        given = []
+        monkeypatch.setenv("DATD_LOG__FORMAT", "json")
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "my.toml").write_text("[swarm]\nprot = 1\n")
+    for arguments, status in (
+        (["--config", tmp_path / "my.toml"], 78),
+        (["--data-dir", tmp_path / "file" / "data"], 1),
+        (["--data-dir", tmp_path / "file" / "data", "--log-level", "error"], 1),
+    ):
+        assert status_of(*arguments, *given) == status
+        (line,) = capsys.readouterr().err.splitlines()
+        assert json.loads(line)["level"] == "critical"
+        assert str(tmp_path) in json.loads(line)["message"]
+
+
+@pytest.mark.parametrize("module", ["datd.errors", "datd.catalogue", "datd.daemon", "datd.cli"])
+def test_ctrl_c_while_it_is_loaded_leaves_no_traceback(tmp_path, module):
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "datd", "--data-dir", str(tmp_path / "data"),
+         "--port", "0", "--api-port", "0", "--no-mdns", "--api-socket", str(tmp_path / "api")],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    while not process.stderr.readline().rstrip().endswith(f" {module}"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode in (0, -signal.SIGINT)
+    assert "Traceback" not in told
 
 
 def test_a_configuration_that_is_not_there_is_wrong(tmp_path, capsys):

@@ -171,3 +171,24 @@ def test_decision_21_a_person_publishes_from_home_and_a_service_from_nowhere(tmp
     assert config.import_roots(named) == [Path("/srv/www"), Path("/home/ada/sites")]
     monkeypatch.setenv("DATD_IMPORT_ROOTS", "/a, /b")
     assert config.import_roots(load(tmp_path, "")) == [Path("/a"), Path("/b")]
+
+
+@pytest.mark.parametrize("origin", ["https://app.example", "http://localhost:5173", "http://[::1]"])
+def test_sites_that_may_use_the_api_are_named_as_browsers_name_them(tmp_path, origin):
+    config = load(tmp_path, "", api={"cors_origins": [origin]})
+    assert config.api.cors_origins == [origin]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["*", "null", "app.example", "https://app.example/", "https://App.example", "https://*.example",
+     "https://app.example:99999", "https://user@app.example", ""],
+)  # fmt: skip
+def test_t41_no_setting_allows_all_sites(tmp_path, origin):
+    with pytest.raises(ConfigError, match="cors_origins"):
+        load(tmp_path, "", api={"cors_origins": [origin]})
+
+
+def test_pinning_accounts_have_usual_quotas_and_nobody_registers_unasked(tmp_path):
+    pinning = load(tmp_path, "").pinning
+    assert (pinning.registration, pinning.max_bytes, pinning.max_pins) == (False, 10**10, 100)

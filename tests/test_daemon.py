@@ -234,3 +234,32 @@ def test_systemd_hears_ready_watchdog_reloading_and_stopping(tmp_path: Path):
             hear("READY=1")
             assert daemon.stop() == 0
         hear("STOPPING=1")
+
+
+# ---- the gateway
+
+
+def test_the_gateway_is_named_and_can_be_left_out(tmp_path: Path):
+    with running_daemon(tmp_path / "a") as daemon:
+        assert [line for line in daemon.messages if line.startswith("gateway: http://localhost:")]
+    off = {"DATD_GATEWAY__ENABLED": "false"}
+    with running_daemon(tmp_path / "b", environment=off) as daemon:
+        assert not [line for line in daemon.messages if line.startswith("gateway")]
+
+
+def test_a_gateway_whose_port_is_taken_ends_nothing_else(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = {"DATD_GATEWAY__PORT": str(taken.getsockname()[1])}
+        with running_daemon(tmp_path / "a", environment=port) as daemon:
+            [line] = [line for line in daemon.messages if line.startswith("the gateway")]
+            assert "choose another gateway.port; going on without it" in line
+            assert daemon.ask("list") == []
+
+
+def test_a_gateway_for_everybody_has_to_be_meant(tmp_path: Path):
+    done = run_datd(
+        *("--data-dir", str(tmp_path / "a"), "--port", "0", "--api-port", "0", "--no-mdns"),
+        environment={"DATD_GATEWAY__HOST": "0.0.0.0"},
+    )
+    assert done.returncode in (1, 78)
+    assert "gateway.allow_public" in done.stderr

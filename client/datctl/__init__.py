@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         TimedOut,
         TransferError,
         Unauthorized,
+        UsageError,
     )
     from datctl.remote_file import RemoteFile
 
@@ -46,6 +47,7 @@ __all__ = [
     "TimedOut",
     "TransferError",
     "Unauthorized",
+    "UsageError",
 ]
 
 

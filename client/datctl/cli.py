@@ -12,14 +12,20 @@ import signal
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from datctl import errors, output
 from datctl.commands import (
+    accounts,
     adding,
+    audit,
+    completion,
     copying,
+    discovering,
+    doctor,
+    events,
     files,
     hosting,
     jobs,
@@ -27,10 +33,12 @@ from datctl.commands import (
     network,
     publishing,
     settings,
+    tokens,
     versions,
+    webhooks,
     writing,
 )
-from datctl.commands.options import Daemon
+from datctl.commands.options import STAYING_VERBS, Daemon
 
 
 class Exit(IntEnum):
@@ -51,16 +59,81 @@ _HELP = """Host Dat archives: fetch them, publish them, keep them and serve them
 
 Talks to the daemon datd: over the Unix socket of this host, or where `--api` or `$DATD_API` says.
 
+ARCHIVE is a link, a key, a unique beginning of a key of at least 6 digits, or a name; behind a
+`+` may stand a version, as in `dat://KEY+12`. Sizes are in decimal units, times in your own zone.
+
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 no daemon answers, 4 no such archive or file,
 5 timed out.
 
 **Examples**
 
 - `datctl add dat://KEY --wait`
-- `datctl list`
+- `datctl list --watch`
 - `datctl get KEY ./copy`
 - `datctl share ./site --watch`
+- `datctl help add`
+- `datctl doctor` (what is wrong, and what to do about it)
 """
+
+# Verbs stand under the heading of what they are about, in the order in which people need them.
+_VERBS: dict[str, list[tuple[Any, str]]] = {
+    "Archives": [
+        (adding.add, "add"),
+        (hosting.list_archives, "list"),
+        (hosting.show, "show"),
+        (settings.set_settings, "set"),
+        (settings.mode, "mode"),
+        (settings.networks, "networks"),
+        (settings.domain, "domain"),
+        (hosting.pause, "pause"),
+        (hosting.resume, "resume"),
+        (hosting.remove, "remove"),
+    ],
+    "Files": [
+        (files.ls, "ls"),
+        (files.cat, "cat"),
+        (copying.get, "get"),
+        (copying.export, "export"),
+    ],
+    "Publishing": [
+        (publishing.share, "share"),
+        (publishing.create, "create"),
+        (writing.put, "put"),
+        (writing.rm, "rm"),
+        (writing.mkdir, "mkdir"),
+        (publishing.fork, "fork"),
+        (publishing.rescan, "rescan"),
+        (publishing.adopt, "adopt"),
+    ],
+    "Versions": [
+        (versions.log, "log"),
+        (versions.diff, "diff"),
+        (versions.tag, "tag"),
+    ],
+    "Care": [
+        (jobs.verify, "verify"),
+        (jobs.jobs, "jobs"),
+        (keys.keys, "keys"),
+        (network.peers, "peers"),
+        (network.stats, "stats"),
+    ],
+    "Daemon": [
+        (network.status, "status"),
+        (doctor.doctor, "doctor"),
+        (events.events, "events"),
+        (webhooks.webhooks, "webhooks"),
+        (discovering.discover, "discover"),
+    ],
+    "Access": [
+        (tokens.token, "token"),
+        (tokens.whoami, "whoami"),
+        (accounts.accounts, "accounts"),
+        (audit.audit, "audit"),
+    ],
+    "datctl": [
+        (completion.completion, "completion"),
+    ],
+}
 
 
 def _version() -> str:
@@ -72,65 +145,62 @@ def _version() -> str:
         return "unknown"
 
 
-app = App(
-    name="datctl",
-    help=_HELP,
-    help_format="markdown",
-    version=_version,
-    result_action="return_value",
-)
-app.command(adding.add)
-app.command(hosting.list_archives, name="list")
-app.command(hosting.show)
-app.command(settings.set_settings, name="set")
-app.command(settings.mode)
-app.command(settings.networks)
-app.command(settings.domain)
-app.command(hosting.pause)
-app.command(hosting.resume)
-app.command(hosting.remove)
-app.command(files.ls)
-app.command(files.cat)
-app.command(copying.get)
-app.command(copying.export)
-app.command(versions.log)
-app.command(versions.diff)
-app.command(versions.tag)
-app.command(publishing.share)
-app.command(publishing.create)
-app.command(publishing.fork)
-app.command(publishing.adopt)
-app.command(publishing.rescan)
-app.command(writing.put)
-app.command(writing.rm)
-app.command(writing.mkdir)
-app.command(keys.keys)
-app.command(jobs.jobs)
-app.command(jobs.verify)
-app.command(network.peers)
-app.command(network.stats)
-app.command(network.status)
+def _make_app() -> App:
+    made = App(
+        name="datctl",
+        help=_HELP,
+        help_format="markdown",
+        version=_version,
+        result_action="return_value",
+    )
+    for place, (heading, verbs) in enumerate(_VERBS.items()):
+        group = Group(heading, sort_key=place)
+        for order, (verb, name) in enumerate(verbs):
+            made.command(verb, name=None if isinstance(verb, App) else name)
+            made[name].group, made[name].sort_key = group, order
+        made["--help"].group = made["--version"].group = group  # the last one
+    return made
 
 
-@app.command
-def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
-    """Print a script that completes verbs and options when Tab is pressed.
+app = _make_app()
+
+
+@app.command(group=app["completion"].group, sort_key=9, name="help")
+def help_of(*verb: Annotated[str, Parameter(name="VERB", negative=(), show_default=False)]) -> None:
+    """Explain a verb, or all of them in a line each.
 
     **Examples**
 
-    - `datctl completion bash > ~/.local/share/bash-completion/completions/datctl`
+    - `datctl help`
+    - `datctl help add`
+    - `datctl help jobs wait`
     """
-    output.say(app.generate_completion(prog_name="datctl", shell=shell))
+    if app.parse_commands(verb)[2]:  # what is no verb
+        raise errors.UsageError(f"there is no verb {' '.join(verb)!r}: datctl help names them all")
+    app.help_print(list(verb))
+
+
+_EVERYWHERE = Group("Options of every verb", sort_key=len(_VERBS))
 
 
 @app.meta.default
 def _launch(
     *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     api: Annotated[
-        str | None, Parameter(help="http://HOST:PORT or unix:///PATH of the daemon, or $DATD_API.")
+        str | None,
+        Parameter(
+            group=_EVERYWHERE,
+            help="http://HOST:PORT or unix:///PATH of the daemon; by default $DATD_API, else the "
+            "Unix socket of this host, else http://127.0.0.1:3472.",
+        ),
     ] = None,
     token: Annotated[
-        str | None, Parameter(help="Token of the daemon; better in $DATD_TOKEN, where few see it.")
+        str | None,
+        Parameter(
+            group=_EVERYWHERE,
+            help="Token of the daemon; better in $DATD_TOKEN, where few see it. By default that of "
+            "this host's daemon.",
+        ),
     ] = None,
 ) -> Any:
     verb, bound, ignored = app.parse_args(
@@ -151,9 +221,12 @@ async def _run(verb: Any) -> Any:
 
 
 def optional_seconds(tokens: Sequence[str]) -> list[str]:
-    """Let `--wait` of the verb `add` stand without a number, which means: as long as it takes."""
+    """Let `--wait` stand without a number, which means: as long as it takes.
+
+    That is so for verbs that begin long work; others wait some seconds anyway, and need the number.
+    """
     given = list(tokens)
-    if given[:1] != ["add"]:
+    if not STAYING_VERBS.intersection(given[:1]):
         return given
     for place, token in enumerate(given):
         if token == "--":

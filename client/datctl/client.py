@@ -1,13 +1,16 @@
 """The API as methods, one a route, typed by the models. Asynchronous; no terminal, no disk."""
 
+import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from datctl.admission import Admission
 from datctl.connection import Connection, parse
 from datctl.endpoint import find_endpoint
-from datctl.errors import UsageError
+from datctl.errors import ApiError, UsageError
+from datctl.events import Events
 from datctl.files import Files
 from datctl.jobs import Jobs
 from datctl.models import (
@@ -16,27 +19,39 @@ from datctl.models import (
     ArchiveChanges,
     ArchivePage,
     ArchiveStats,
+    ChosenFields,
+    ChosenPage,
     DaemonStats,
+    Health,
     Mode,
     NewArchive,
     Peer,
     PeerAddress,
     PeerPage,
 )
-from datctl.routes import PAGE, archive_path
+from datctl.models_diagnosis import Diagnosis
+from datctl.routes import PAGE, archive_path, idempotent, if_match, several
+from datctl.sleep_files import SleepFiles
 from datctl.versions import Versions
 from datctl.writing import Writing
 
 
-class Client:
+class Client(Files, Versions, Jobs, Writing, Events, Admission, SleepFiles):
     """A daemon, for the time of an `async with`.
+
+        async with Client() as dat:
+            archive, is_new = await dat.add("dat://" + 64 * "a", mode="sparse", paused=True)
+            print(archive.link, archive.state)
+            await dat.remove(archive.key)
 
     Every method raises `NoDaemon` if nobody answers, `Unauthorized` without a valid token, and
     another `ApiError` if the daemon refuses. `archive` is always a link, a key, a unique beginning
     of a key of at least 6 digits, or a name.
 
     The methods about archives and the daemon stand here; those about files, versions, long work and
-    writing in `Files`, `Versions`, `Jobs` and `Writing`, whose methods are this class's own.
+    writing in `Files`, `Versions`, `Jobs` and `Writing`, those about what happens in `Events`,
+    those about who may ask in `Admission`. They are inherited, so that `help(Client)` tells of all
+    of them, and a class made from this one may do each otherwise.
     """
 
     def __init__(
@@ -58,19 +73,10 @@ class Client:
             UsageError: `api` is no address.
         """
         self.endpoint = find_endpoint(api, token, os.environ if env is None else env)
-        self._connection = Connection(self.endpoint)
-        files, versions = Files(self._connection), Versions(self._connection)
-        self.list, self.walk, self.head = files.list, files.walk, files.head
-        self.stream, self.read, self.open = files.stream, files.read, files.open
-        self.history, self.changes = versions.history, versions.changes
-        self.diff, self.differences = versions.diff, versions.differences
-        jobs, writing = Jobs(self._connection), Writing(self._connection)
-        self.jobs, self.job, self.cancel = jobs.jobs, jobs.job, jobs.cancel
-        self.finished, self.verify, self.rescan = jobs.finished, jobs.verify, jobs.rescan
-        self.create, self.publish, self.fork = writing.create, writing.publish, writing.fork
-        self.adopt, self.put, self.mkdir = writing.adopt, writing.put, writing.mkdir
-        self.delete, self.secret_key = writing.delete, writing.secret_key
-        self.give_secret_key = writing.give_secret_key
+        super().__init__(Connection(self.endpoint))
+
+    def __repr__(self) -> str:
+        return f"<datctl.Client of {self.endpoint.shown}>"
 
     async def __aenter__(self) -> Self:
         await self._connection.open()
@@ -90,9 +96,39 @@ class Client:
         """What answers there."""
         return await self._connection.get("/", ApiInfo)
 
+    async def is_ready(self) -> bool:
+        """Whether it has looked over all its archives since it started, and serves them."""
+        try:
+            await self._connection.call("GET", "/readyz", prefix="")
+        except ApiError as error:
+            if error.status != 503:
+                raise
+            return False
+        return True
+
+    async def is_alive(self) -> bool:
+        """Whether it answers at all: it does, or `NoDaemon` is raised."""
+        _, document = await self._connection.call("GET", "/healthz", prefix="")
+        return parse(Health, document).status == "alive"
+
+    async def metrics(self) -> str:
+        """The daemon's numbers, as Prometheus reads them."""
+        return (await self._connection.call("GET", "/metrics", prefix=""))[1].decode()
+
+    async def openapi(self) -> dict[str, Any]:
+        """The API, described as OpenAPI 3.1."""
+        document: dict[str, Any] = json.loads(
+            (await self._connection.call("GET", "/openapi.json"))[1]
+        )
+        return document
+
     async def stats(self) -> DaemonStats:
         """The whole daemon in numbers."""
         return await self._connection.get("/stats", DaemonStats)
+
+    async def diagnosis(self) -> Diagnosis:
+        """What the daemon finds wrong with itself and its host."""
+        return await self._connection.get("/diagnosis", Diagnosis)
 
     async def peers(self, archive: str | None = None, *, state: str | None = None) -> list[Peer]:
         """All peers, of one archive or of all."""
@@ -114,16 +150,31 @@ class Client:
         self,
         *,
         state: str | None = None,
+        mode: Mode | None = None,
+        writable: bool | None = None,
         tags: Sequence[str] = (),
         q: str | None = None,
         sort: str = "added",
         limit: int = 100,
         cursor: str | None = None,
     ) -> ArchivePage:
-        """One page of archives; for the next one give its `next_cursor` and the same filters."""
+        """One page of archives; for the next one give its `next_cursor` and the same filters.
+
+        Args:
+            state: Only those in this state.
+            mode: Only those kept so.
+            writable: Only ours, or only those of others.
+            tags: Only those with all of these tags.
+            q: Only those with this text in name, title, description or a tag, or whose key begins
+                with it.
+            sort: "added", "name", "size", "progress", "peers" or "updated"; a `-` in front of it
+                turns the order.
+            limit: Archives on the page.
+            cursor: The `next_cursor` of the page before.
+        """
         query = {
-            "state": state, "tag": list(tags), "q": q, "sort": sort, "limit": limit,
-            "cursor": cursor,
+            "state": state, "mode": mode, "writable": writable, "tag": several(tags), "q": q,
+            "sort": sort, "limit": limit, "cursor": cursor,
         }  # fmt: skip
         return await self._connection.get("/archives", ArchivePage, query)
 
@@ -131,16 +182,47 @@ class Client:
         self,
         *,
         state: str | None = None,
+        mode: Mode | None = None,
+        writable: bool | None = None,
         tags: Sequence[str] = (),
         q: str | None = None,
         sort: str = "added",
     ) -> AsyncIterator[Archive]:
-        """Archives of all pages."""
+        """Archives of all pages; for the arguments see `archives`."""
         cursor = None
         while True:
             page = await self.archives(
-                state=state, tags=tags, q=q, sort=sort, limit=PAGE, cursor=cursor
-            )
+                state=state, mode=mode, writable=writable, tags=tags, q=q, sort=sort, limit=PAGE,
+                cursor=cursor,
+            )  # fmt: skip
+            for archive in page.archives:
+                yield archive
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def chosen(
+        self,
+        fields: Sequence[str],
+        *,
+        state: str | None = None,
+        mode: Mode | None = None,
+        writable: bool | None = None,
+        tags: Sequence[str] = (),
+        q: str | None = None,
+        sort: str = "added",
+    ) -> AsyncIterator[ChosenFields]:
+        """Some fields of the archives of all pages, and always `key`: less to send where many are.
+
+        `fields` are names of fields of `Archive`; for the other arguments see `archives`.
+        """
+        query = {
+            "state": state, "mode": mode, "writable": writable, "tag": several(tags), "q": q,
+            "sort": sort, "limit": PAGE, "fields": ",".join(several(fields)) or "key",
+        }  # fmt: skip
+        cursor = None
+        while True:
+            page = await self._connection.get("/archives", ChosenPage, query | {"cursor": cursor})
             for archive in page.archives:
                 yield archive
             cursor = page.next_cursor
@@ -159,7 +241,9 @@ class Client:
         paused: bool = False,
         peers: Sequence[str] = (),
         networks: Sequence[str] | None = None,
+        web_sources: Sequence[str] = (),
         domain: str | None = None,
+        idempotency_key: str | None = None,
     ) -> tuple[Archive, bool]:
         """Host an archive.
 
@@ -176,7 +260,10 @@ class Client:
             peers: Sources to try at once, as `host:port`.
             networks: Discovery networks to be on; None for all of the daemon's, an empty list for
                 none.
+            web_sources: Where it lies on web servers, or is replicated by WebSocket.
             domain: Where `/.well-known/dat` names it, so that it becomes public.
+            idempotency_key: A text of your own: asked again with it, since the answer was lost, the
+                daemon gives the first answer again. To add twice does no harm without it, either.
 
         Returns:
             The archive, and whether it is new there.
@@ -185,17 +272,26 @@ class Client:
             Conflict: It is hosted with other settings.
         """
         body = NewArchive.model_construct(
-            link=link, name=name, tags=list(tags), version=version, paused=paused, peers=list(peers)
+            link=link,
+            name=name,
+            tags=several(tags),
+            version=version,
+            paused=paused,
+            peers=several(peers),
         )
         if mode != "archive":
             body.mode = mode
         if include is not None:
-            body.include = list(include)
+            body.include = several(include)
         if networks is not None:
-            body.networks = list(networks)
+            body.networks = several(networks)
+        if web_sources:
+            body.web_sources = several(web_sources)
         if domain is not None:
             body.domain = domain
-        status, document = await self._connection.call("POST", "/archives", body=body)
+        status, document = await self._connection.call(
+            "POST", "/archives", body=body, headers=idempotent(idempotency_key)
+        )
         return parse(Archive, document), status == 201
 
     async def set_networks(self, archive: str, networks: Sequence[str] | None) -> Archive:
@@ -210,10 +306,16 @@ class Client:
         """
         return await self.change(archive, domain=domain)
 
-    async def change(self, archive: str, **settings: Any) -> Archive:
+    async def change(self, archive: str, *, etag: str | None = None, **settings: Any) -> Archive:
         """Host an archive otherwise. `settings` are the fields of `ArchiveChanges`; None clears.
 
+        Args:
+            archive: Which one.
+            etag: Only if nobody has changed it since `archive_etag` gave this.
+            settings: What is not named stays as it is.
+
         Raises:
+            ApiError: `precondition`: somebody has.
             UsageError: There is no such setting.
             Conflict: Another archive has that name or domain.
         """
@@ -226,12 +328,20 @@ class Client:
             for name, value in settings.items()
         }
         changes = ArchiveChanges.model_construct(_fields_set=set(given), **given)
-        _, document = await self._connection.call("PATCH", archive_path(archive), body=changes)
+        _, document = await self._connection.call(
+            "PATCH", archive_path(archive), body=changes, headers=if_match(etag)
+        )
         return parse(Archive, document)
 
     async def archive(self, archive: str) -> Archive:
         """One archive."""
         return await self._connection.get(archive_path(archive), Archive)
+
+    async def archive_etag(self, archive: str) -> str:
+        """What stands for how an archive is hosted now, for `change` and `remove`."""
+        path = archive_path(archive)
+        async with self._connection.request("GET", path, query={"fields": "key"}) as response:
+            return response.headers["ETag"]
 
     async def archive_stats(self, archive: str) -> ArchiveStats:
         """The numbers of one archive that move."""
@@ -244,6 +354,7 @@ class Client:
         keep_data: bool = False,
         force: bool = False,
         delete_key: bool = False,
+        etag: str | None = None,
     ) -> None:
         """Stop hosting an archive, and delete its files unless they are to be kept.
 
@@ -252,12 +363,15 @@ class Client:
             keep_data: Leave its files.
             force: Also if it is ours, and may exist nowhere else.
             delete_key: Delete its secret key, too: nobody can ever write it again.
+            etag: Only if nobody has changed it since `archive_etag` gave this.
 
         Raises:
             Conflict: It is ours, and `force` is not given.
         """
         query = {"keep_data": keep_data, "force": force, "delete_key": delete_key}
-        await self._connection.call("DELETE", archive_path(archive), query=query)
+        await self._connection.call(
+            "DELETE", archive_path(archive), query=query, headers=if_match(etag)
+        )
 
     async def pause(self, archive: str) -> Archive:
         """Neither fetch nor serve it, until resumed."""

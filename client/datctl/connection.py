@@ -1,10 +1,11 @@
 """Requests to one daemon and what comes back, errors included. The only importer of aiohttp."""
 
+import asyncio
 import io
 import json
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -37,7 +38,55 @@ _WHERE_TOKENS_ARE = (
     "or say with $DATD_DATA_DIR where the daemon of this host keeps its data"
 )
 
+_BYTES = (bytes, bytearray, memoryview)
+
 M = TypeVar("M", bound=BaseModel)
+
+
+class Answer:
+    """An answer whose head is here; it is read within the `async with` of its request.
+
+    Attributes:
+        status: HTTP status, below 300.
+        headers: By name, in any case.
+        content_type: Media type.
+    """
+
+    def __init__(
+        self, connection: "Connection", response: "aiohttp.ClientResponse", silence: float
+    ) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self.content_type = response.content_type
+        self._connection = connection
+        self._response = response
+        self._silence = silence
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """The body as it comes.
+
+        Raises:
+            TimedOut: Nothing came for too long.
+            TransferError: It ended early.
+        """
+        # Errors are told here, not where the request ends: the reader may look for them, and
+        # those of his own work, perhaps of another connection, are not ours.
+        with self._connection.told(self._silence):
+            async for piece in self._response.content.iter_any():
+                yield piece
+
+    async def whole(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            DatdError: It is larger than any document.
+        """
+        body = bytearray()
+        async for piece in self.pieces():
+            body += piece
+            if len(body) > MAX_DOCUMENT:
+                raise DatdError(f"the daemon answers with more than {MAX_DOCUMENT} bytes")
+        return bytes(body)
 
 
 class Connection:
@@ -46,11 +95,19 @@ class Connection:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def open(self) -> None:
-        """Prepare to send; nothing is sent yet."""
+        """Prepare to send; nothing is sent yet.
+
+        Raises:
+            RuntimeError: It is open already.
+        """
         import aiohttp  # a third of a second, which `datctl --help` should not cost
 
+        if self._session is not None:
+            raise RuntimeError("the client is open already: one `async with` at a time")
+        self._loop = asyncio.get_running_loop()
         path = self._endpoint.socket_path
         # Several names for one daemon are tried in turn; a proxy of the environment is not used.
         connector = aiohttp.UnixConnector(path) if path else aiohttp.TCPConnector()
@@ -80,7 +137,8 @@ class Connection:
         content: bytes | AsyncIterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         silence: float = ANSWER_SECONDS,
-    ) -> AsyncIterator["aiohttp.ClientResponse"]:
+        prefix: str = PREFIX,
+    ) -> AsyncIterator[Answer]:
         """One request; the body of the answer is read by the caller.
 
         Args:
@@ -92,39 +150,67 @@ class Connection:
             headers: Further headers.
             silence: Seconds without a byte from the daemon after which to give up; they begin when
                 everything is sent.
+            prefix: Of the path, for what lies beside the API.
 
         Raises:
             NoDaemon: Nobody answers.
             ApiError: The daemon answers with an error.
             TimedOut: It said nothing for too long.
             TransferError: The answer ended early.
+            RuntimeError: The client is not open, or was opened in another event loop.
         """
         import aiohttp
         from yarl import URL
 
         if self._session is None:
             raise RuntimeError("use the client inside `async with Client() as dat:`")
-        url = URL(f"{self._endpoint.base_url}{PREFIX}{path}", encoded=True)
+        if self._loop is not asyncio.get_running_loop():
+            raise RuntimeError(
+                "the client was opened in another event loop: open one in each, or use datctl.sync"
+            )
+        url = URL(f"{self._endpoint.base_url}{prefix}{path}", encoded=True)
         sent = dict(headers or {})
-        data = io.BytesIO(content) if isinstance(content, bytes) else content
+        given: _Content | None = None
+        data: io.BytesIO | _Content | None = None
+        if isinstance(content, _BYTES):
+            data = io.BytesIO(content)
+        elif content is not None:
+            data = given = _Content(content)
         if body is not None:
             data = io.BytesIO(_json(body))
             sent["Content-Type"] = "application/json"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
         try:
-            async with self._session.request(
-                method,
-                url.update_query(_parameters(query or {})),
-                data=data,
-                headers=sent,
-                timeout=timeout,
-                allow_redirects=False,
-            ) as response:
-                if response.status >= 300:
-                    raise await self._error(response)
-                yield response
+            with self.told(silence):
+                response = await self._session.request(
+                    method,
+                    url.update_query(_parameters(query or {})),
+                    data=data,
+                    headers=sent,
+                    timeout=timeout,
+                    allow_redirects=False,
+                )
+        except DatdError:
+            if given is not None and given.error is not None:
+                raise given.error from None
+            raise
+        async with response:
+            answer = Answer(self, response, silence)
+            if response.status >= 300:
+                raise await self._error(answer)
+            yield answer
+
+    @contextmanager
+    def told(self, silence: float) -> Iterator[None]:
+        """Errors of the HTTP library as ours, for the time of a `with`."""
+        import aiohttp
+
+        try:
+            yield
         except aiohttp.ClientConnectorError as error:
             raise self._nobody(error.os_error) from error
+        except aiohttp.ConnectionTimeoutError as error:
+            raise self._nobody(TimeoutError(f"not within {CONNECT_SECONDS:.0f} s")) from error
         except aiohttp.ServerTimeoutError as error:
             raise TimedOut(f"{self._endpoint.shown} said nothing for {silence:.0f} s") from error
         except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError) as error:
@@ -144,12 +230,14 @@ class Connection:
         content: bytes | AsyncIterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         silence: float = ANSWER_SECONDS,
+        prefix: str = PREFIX,
     ) -> tuple[int, bytes]:
         """One request; the status and the whole body of the answer."""
         async with self.request(
-            method, path, query=query, body=body, content=content, headers=headers, silence=silence
-        ) as response:
-            return response.status, await self._document(response)
+            method, path, query=query, body=body, content=content, headers=headers, silence=silence,
+            prefix=prefix,
+        ) as answer:  # fmt: skip
+            return answer.status, await answer.whole()
 
     async def get(
         self,
@@ -162,22 +250,12 @@ class Connection:
         """A document."""
         return parse(model, (await self.call("GET", path, query=query, silence=silence))[1])
 
-    async def _document(self, response: "aiohttp.ClientResponse") -> bytes:
-        body = bytearray()
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > MAX_DOCUMENT:
-                raise DatdError(
-                    f"{self._endpoint.shown} answers with more than {MAX_DOCUMENT} bytes"
-                )
-        return bytes(body)
-
-    async def _error(self, response: "aiohttp.ClientResponse") -> ApiError:
+    async def _error(self, answer: Answer) -> ApiError:
         try:
-            document = json.loads(await self._document(response))
+            document = json.loads(await answer.whole())
         except (ValueError, RecursionError):
             document = None
-        error = api_error(response.status, document)
+        error = api_error(answer.status, document)
         if isinstance(error, Unauthorized) and not self._endpoint.token:
             # What the daemon says of it is for people who write HTTP by hand.
             hint = self._endpoint.hint or _WHERE_TOKENS_ARE
@@ -191,6 +269,37 @@ class Connection:
             f"no daemon answers at {self._endpoint.shown} ({reason}): start datd, or name another "
             "one with --api or $DATD_API"
         )
+
+
+class _Content:
+    """Bytes of the caller on their way: sent once, and what goes wrong with them is the caller's.
+
+    Attributes:
+        error: What their source has raised.
+    """
+
+    def __init__(self, source: AsyncIterable[bytes]) -> None:
+        if not hasattr(source, "__aiter__"):
+            raise TypeError(
+                f"content is bytes, or an asynchronous iterable of bytes, not {type(source)!r}"
+            )
+        self.error: Exception | None = None
+        self._source = source
+        self._begun = False
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        if self._begun:
+            # What is left of it would be taken for the whole.
+            raise ConnectionError("content that comes piece by piece cannot be sent again")
+        self._begun = True
+        try:
+            async for piece in self._source:
+                if not isinstance(piece, _BYTES):
+                    raise TypeError(f"content consists of bytes, not of {type(piece)!r}")
+                yield piece
+        except Exception as error:
+            self.error = error
+            raise
 
 
 def parse(model: type[M], document: bytes) -> M:
@@ -210,7 +319,8 @@ def parse(model: type[M], document: bytes) -> M:
 
 def _json(body: BaseModel) -> bytes:
     try:
-        return body.model_dump_json(exclude_unset=True, by_alias=True).encode()
+        # What is of a wrong type is the daemon's to refuse, in words.
+        return body.model_dump_json(exclude_unset=True, by_alias=True, warnings=False).encode()
     except ValueError as error:  # half of a surrogate pair, from a name in another encoding
         raise UsageError("a name or text is no valid Unicode: write it in UTF-8") from error
 

@@ -8,8 +8,10 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import secrets
 import stat
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +28,11 @@ _BEGUN_FILE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CL
 _LATEST = 9_223_372_036
 # FAT keeps times to two seconds.
 _COARSEST_SECONDS = 2.0
+# What a run writes into meanwhile: a file that stays when it is interrupted, or one that does not,
+# unless the power fails.
+_MEANWHILE = re.compile(re.escape(OWN_PREFIX) + "([0-9a-f]{16}|[0-9a-f]{32})")
+# Whoever is going on with a file within a week finds what he has of it.
+_FORGOTTEN_SECONDS = 7 * 86_400
 
 
 class Skipped(Exception):
@@ -43,6 +50,9 @@ class DestinationFolder:
         """
         self.path = path
         self._written: set[tuple[int, int]] = set()
+        # Folders that files were written into, and what they were called meanwhile.
+        self._used: set[tuple[str, ...]] = set()
+        self._begun: set[str] = set()
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -58,7 +68,11 @@ class DestinationFolder:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        os.close(self._root)
+        try:
+            if error is None:
+                self._sweep()
+        finally:
+            os.close(self._root)
 
     def make_folder(self, parts: Sequence[str]) -> None:
         """Make a folder and those above it.
@@ -135,6 +149,8 @@ class DestinationFolder:
         with self._opened(parts[:-1]) as folder, _disk_errors(self.path.joinpath(*parts)):
             self._existing(folder, name)
             file, temporary, lasting = _begin(folder, token)
+            self._used.add(tuple(parts[:-1]))
+            self._begun.add(temporary)
             try:
                 with file:
                     yield file
@@ -149,6 +165,18 @@ class DestinationFolder:
                         os.unlink(temporary, dir_fd=folder)
                 raise
             self._written.add((made.st_dev, made.st_ino))
+            self._begun.discard(temporary)
+
+    def _sweep(self) -> None:
+        """Remove beginnings of files with which nobody has gone on for a week, where we wrote."""
+        for parts in self._used:
+            with self._existing_folder(parts) as folder:
+                if folder is None:
+                    continue
+                for name in os.listdir(folder):
+                    if _MEANWHILE.fullmatch(name) and name not in self._begun:
+                        with contextlib.suppress(OSError):
+                            _remove_forgotten(folder, name)
 
     def remove_file(self, parts: Sequence[str], size: int, mtime: float | None) -> bool:
         """Remove a file if it is still the one that was written: same size, same time.
@@ -303,6 +331,19 @@ def _begin(folder: int, token: str | None) -> tuple[IO[bytes], str, bool]:
             file.close()
     name = f"{OWN_PREFIX}{secrets.token_hex(8)}"
     return os.fdopen(os.open(name, _NEW_FILE, 0o600, dir_fd=folder), "wb"), name, False
+
+
+def _remove_forgotten(folder: int, name: str) -> None:
+    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        # Held by whoever writes it, however slowly.
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found = os.fstat(file)
+        ours = stat.S_ISREG(found.st_mode) and (found.st_nlink, found.st_uid) == (1, os.geteuid())
+        if ours and found.st_mtime < time.time() - _FORGOTTEN_SECONDS:
+            os.unlink(name, dir_fd=folder)
+    finally:
+        os.close(file)
 
 
 def _is_of(found: os.stat_result, mtime: float | None) -> bool:

@@ -31,6 +31,10 @@ class Endpoint(NamedTuple):
     token: str | None = None
     hint: str = ""
 
+    def __repr__(self) -> str:
+        # Of a log or a traceback, a token is no part.
+        return f"<Endpoint {self.shown}>"
+
     @property
     def shown(self) -> str:
         """The address for people."""
@@ -52,8 +56,8 @@ def find_endpoint(api: str | None, token: str | None, env: Mapping[str, str]) ->
     api = api or env.get("DATD_API") or None
     token = token or env.get("DATD_TOKEN") or None
     if api is None:
-        for path in _socket_paths(env):
-            if _answers(path):
+        for path in socket_paths(env):
+            if answers(path):
                 return Endpoint("http://localhost", path, token)
         api = DEFAULT_API
     if api.startswith("unix:"):
@@ -82,13 +86,14 @@ def _split(api: str) -> SplitResult:
     return parts
 
 
-def _socket_paths(env: Mapping[str, str]) -> Iterator[str]:
+def socket_paths(env: Mapping[str, str]) -> Iterator[str]:
+    """Where a daemon of this host may listen, the user's own first."""
     if env.get("XDG_RUNTIME_DIR"):
         yield f"{env['XDG_RUNTIME_DIR']}/datd/api.sock"
     yield "/run/datd/api.sock"
 
 
-def _answers(path: str) -> bool:
+def answers(path: str) -> bool:
     """Whether a daemon listens; the file of one that was killed stays behind."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
@@ -99,7 +104,8 @@ def _answers(path: str) -> bool:
     return True
 
 
-def _data_dirs(env: Mapping[str, str]) -> Iterator[Path]:
+def data_dirs(env: Mapping[str, str]) -> Iterator[Path]:
+    """Where a daemon of this host may keep its data."""
     if env.get("DATD_DATA_DIR"):
         yield Path(env["DATD_DATA_DIR"]).expanduser()
         return
@@ -111,7 +117,7 @@ def _data_dirs(env: Mapping[str, str]) -> Iterator[Path]:
 def _stored_token(env: Mapping[str, str]) -> tuple[str | None, str]:
     """The token file of a daemon on this host, and why there is none."""
     reasons = []
-    for folder in _data_dirs(env):
+    for folder in data_dirs(env):
         path = folder / "api.token"
         try:
             with path.open("rb") as file:

@@ -1,14 +1,18 @@
 """Files of archives, read over the API: listings, bytes, objects that seek."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from datctl.connection import Connection
-from datctl.errors import ApiError, TransferError, UsageError
+from datctl.errors import ApiError, NoDaemon, TransferError, UsageError
 from datctl.models import Entry, Listing
 from datctl.remote_file import RemoteFile
 from datctl.routes import DEFAULT_WAIT, PAGE, Version, file_path, patience, version_text
+
+# Seconds before each further try for an open file: a daemon that restarts is back after a few.
+RETRY_PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 
 class FileHead(NamedTuple):
@@ -21,6 +25,10 @@ class FileHead(NamedTuple):
 
 class Files:
     """The methods of `Client` that read files.
+
+        async for entry in dat.walk("recipes", "/soups"):
+            beginning = await dat.read("recipes", entry.path, stop=6)
+            print(entry.path, entry.size, beginning)
 
     `version` is always a number, a name given to a version, or a time: the archive as it was then;
     None for the newest.
@@ -95,10 +103,8 @@ class Files:
                 size = int(response.headers.get("Content-Length", 0))
                 return FileHead(size, etag, response.content_type) if etag else None
         except ApiError:
-            # An answer to HEAD has no body, and so no reason in it.
-            async with self._connection.request(
-                "GET", address, query=query, silence=patience(wait)
-            ):
+            # An answer to HEAD has no body, and so no reason in it. Nobody waits a second time.
+            async with self._connection.request("GET", address, query=query | {"wait": 0}):
                 raise
 
     @asynccontextmanager
@@ -144,12 +150,7 @@ class Files:
                 raise UsageError(f"{path} is a folder")
             if headers.get("Range") and response.status != 206:
                 raise TransferError("the answer is the whole file, not the range asked for")
-
-            async def chunks() -> AsyncGenerator[bytes]:
-                async for chunk in response.content.iter_any():
-                    yield chunk
-
-            yield chunks()
+            yield response.pieces()
 
     async def read(
         self,
@@ -179,6 +180,10 @@ class Files:
     ) -> AsyncIterator[RemoteFile]:
         """A file object that seeks, for the time of an `async with`.
 
+        Of the newest version, it is the file as it is now: once it has changed, reads fail with an
+        `ApiError` of kind `precondition`, and never mix old and new bytes. A daemon that is started
+        again meanwhile is waited for, 7.5 s at most.
+
         Raises:
             NotFound: No such archive, version or file.
             UsageError: It is a folder.
@@ -188,15 +193,60 @@ class Files:
             raise UsageError(f"{path} is a folder")
 
         async def fetch(start: int, stop: int) -> bytes:
-            return await self.read(
-                archive, path, version=version, start=start, stop=stop, etag=found.etag, wait=wait
+            return await read_on(
+                self, archive, path, start, stop, version=version, etag=found.etag, wait=wait
             )
 
-        yield RemoteFile(found.size, fetch)
+        async with RemoteFile(found.size, fetch, etag=found.etag) as file:
+            yield file
+
+
+async def read_on(
+    files: Files,
+    archive: str,
+    path: str,
+    start: int,
+    stop: int,
+    *,
+    version: Version | None,
+    etag: str | None,
+    wait: float,
+) -> bytes:
+    """Bytes of a file that is open, so that they were to be had just now.
+
+    If the daemon goes away it is asked again, for what is still missing. The ETag, or a version's
+    number, makes that the same file. For the arguments see `Files.stream`.
+
+    Raises:
+        NoDaemon: It does not come back.
+        TransferError: The bytes end early, again and again.
+    """
+    pieces: list[bytes] = []
+    pauses = iter(RETRY_PAUSES)
+    at = start
+    while True:
+        try:
+            async with files.stream(
+                archive, path, version=version, start=at, stop=stop, etag=etag, wait=wait
+            ) as coming:
+                async for piece in coming:
+                    pieces.append(piece)
+                    at += len(piece)
+                    pauses = iter(RETRY_PAUSES)
+            return b"".join(pieces)
+        except (NoDaemon, TransferError):
+            if at >= stop:
+                return b"".join(pieces)
+            pause = next(pauses, None)
+            if pause is None:
+                raise
+            await asyncio.sleep(pause)
 
 
 def _range(start: int, stop: int | None) -> dict[str, str]:
     if start < 0:
+        if stop is not None:
+            raise UsageError(f"from the end, byte {start} on, all is read: `stop` is None then")
         return {"Range": f"bytes={start}"}
     if stop is not None and stop <= start:
         raise UsageError(f"there is nothing between byte {start} and byte {stop}")

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 
 from datctl.connection import Connection, parse
-from datctl.models_jobs import Job, JobList, JobState
-from datctl.routes import archive_path, job_path
+from datctl.models_jobs import Job, JobKind, JobList, JobState
+from datctl.routes import PAGE, archive_path, job_path
 
 # Often enough for a bar that moves, seldom enough to cost the daemon nothing. What is over soon is
 # seen soon: the first looks follow one another faster.
@@ -14,15 +14,35 @@ FIRST_POLL_SECONDS = 0.05
 
 
 class Jobs:
-    """The methods of `Client` that begin and follow long work."""
+    """The methods of `Client` that begin and follow long work.
+
+        job = await dat.verify("recipes")
+        job = await dat.finished(job.id, lambda job: print(f"{job.progress:.0%}"))
+        print(job.state, job.text)
+
+    A job goes on without whoever began it, until it is done or cancelled.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def jobs(self, archive: str | None = None, *, state: JobState | None = None) -> list[Job]:
+    async def jobs(
+        self,
+        archive: str | None = None,
+        *,
+        state: JobState | None = None,
+        kind: JobKind | None = None,
+    ) -> list[Job]:
         """What is under way and what ended lately, of one archive or of all, newest first."""
-        query = {"archive": archive, "state": state}
-        return (await self._connection.get("/jobs", JobList, query)).jobs
+        query = {"archive": archive, "state": state, "kind": kind, "limit": PAGE}
+        found: list[Job] = []
+        cursor = None
+        while True:
+            page = await self._connection.get("/jobs", JobList, query | {"cursor": cursor})
+            found += page.jobs
+            cursor = page.next_cursor
+            if cursor is None:
+                return found
 
     async def job(self, job: str) -> Job:
         """One job, by its id.

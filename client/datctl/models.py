@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from datctl.models_archive import Conflict, FollowLinks, ImportRules, Saved
+from datctl.models_archive import Amount, Conflict, FollowLinks, ImportRules, PeerCounts, Saved
 
 Mode = Literal["archive", "latest", "sparse"]
 Chunking = Literal["fixed", "content"]
@@ -54,6 +54,8 @@ Peers = Annotated[list[HostPort], Field(max_length=MAX_PEERS_GIVEN)]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PATTERN_LENGTH)]
 Patterns = Annotated[list[Pattern], Field(max_length=MAX_PATTERNS)]
+WebSource = Annotated[str, StringConstraints(pattern=r"^(https?|wss?)://\S+$", max_length=2048)]
+WebSources = Annotated[list[WebSource], Field(max_length=16)]
 # Behind the `+` of a link: neither a number, nor a time, nor the end of the name.
 VersionTag = Annotated[
     str, StringConstraints(max_length=MAX_TAG_LENGTH, pattern=r"^[A-Za-z_][A-Za-z0-9._-]*$")
@@ -79,6 +81,8 @@ class NewArchive(Request):
         peers: Sources to try at once, as `host:port`.
         networks: Discovery networks to look for peers on and be found on; null: all of the
             daemon's, now and later; an empty list: none.
+        web_sources: Folders on web servers where it lies too, or WebSockets (`wss://…`) that
+            replicate it; used beside the networks, and alone where `networks` is an empty list.
         domain: Where `/.well-known/dat` names the archive, so that it becomes public.
     """
 
@@ -91,6 +95,7 @@ class NewArchive(Request):
     paused: bool = False
     peers: Peers = []
     networks: Networks | None = None
+    web_sources: WebSources = []
     domain: Domain | None = None
 
 
@@ -105,6 +110,7 @@ class ArchiveChanges(Request):
         force: Also drop blocks of an archive of our own, by the mode `latest` or by `prune`.
         version: Mirror this version and nothing newer; null: follow the newest.
         networks: As in `NewArchive`; null: all of the daemon's.
+        web_sources: As in `NewArchive`: all of them.
         domain: As in `NewArchive`; null: none.
         watch: Publish changes in the source folder as they happen.
         chunking: How files are cut from now on.
@@ -127,6 +133,7 @@ class ArchiveChanges(Request):
     delete: bool | None = None
     version_tags: Annotated[dict[VersionTag, Whole | None], Field(max_length=MAX_VERSION_TAGS)] = {}
     networks: Networks | None = None
+    web_sources: WebSources | None = None
     domain: Domain | None = None
 
 
@@ -138,21 +145,6 @@ class PeerAddress(Request):
 
 class NoFields(Request):
     """Body of the verbs: nothing, or an empty object."""
-
-
-class Amount(BaseModel):
-    """What is held of what is wanted; `unavailable` are old blocks that no peer has any more."""
-
-    have: int
-    total: int
-    unavailable: int = 0
-
-
-class PeerCounts(BaseModel):
-    """Peers of an archive or of all."""
-
-    connected: int
-    known: int
 
 
 class Rates(BaseModel):
@@ -179,6 +171,7 @@ class Archive(BaseModel):
         size: Bytes of the newest version.
         progress: 0 to 1, of what the mode wants, metadata and content together.
         networks: Discovery networks that it is on.
+        web_sources: Where it lies on the web.
         shortname: The name it was added by, if not by its key.
         stale: In the answer to `POST /archives`: nobody could be asked what the name in the link
             means, so this is the archive that it meant earlier.
@@ -214,6 +207,7 @@ class Archive(BaseModel):
     progress: float
     peers: PeerCounts
     networks: list[str] = []
+    web_sources: list[str] = []
     shortname: str | None = None
     stale: bool = False
     domain: str | None = None
@@ -238,6 +232,21 @@ class ArchivePage(BaseModel):
     """One page of archives; `next_cursor` is null on the last one."""
 
     archives: list[Archive]
+    next_cursor: str | None
+
+
+class ChosenFields(BaseModel):
+    """Some fields of an archive, as they are in `Archive`: those that were asked for."""
+
+    model_config = ConfigDict(extra="allow")
+
+    key: str
+
+
+class ChosenPage(BaseModel):
+    """One page of archives with `fields`; `next_cursor` is null on the last one."""
+
+    archives: list[ChosenFields]
     next_cursor: str | None
 
 
@@ -405,6 +414,12 @@ class ApiInfo(BaseModel):
     api: str
 
 
+class Health(BaseModel):
+    """Answer of `GET /healthz` and `GET /readyz`: "alive" or "ready"."""
+
+    status: str
+
+
 class FieldError(BaseModel):
     """One field of a request that is wrong; `pointer` as in RFC 6901, empty for the whole body."""
 
@@ -419,4 +434,5 @@ class ProblemDetails(BaseModel):
     title: str
     status: int
     detail: str
+    message: str | None = None
     errors: list[FieldError] | None = None

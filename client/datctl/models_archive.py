@@ -52,3 +52,18 @@ class ImportRules(BaseModel):
     follow_links: FollowLinks = "inside"
     ignore_hidden: bool = True
     delete: bool = True
+
+
+class Amount(BaseModel):
+    """What is held of what is wanted; `unavailable` are old blocks that no peer has any more."""
+
+    have: int
+    total: int
+    unavailable: int = 0
+
+
+class PeerCounts(BaseModel):
+    """Peers of an archive or of all."""
+
+    connected: int
+    known: int

@@ -46,6 +46,11 @@ class Job(BaseModel):
 
 
 class JobList(BaseModel):
-    """Answer of `GET /jobs`: what runs, and what ended lately; the newest first."""
+    """Answer of `GET /jobs`: what runs, and what ended lately; the newest first.
+
+    Attributes:
+        next_cursor: Null on the last page.
+    """
 
     jobs: list[Job]
+    next_cursor: str | None = None

@@ -68,7 +68,8 @@ class NewFolder(Hosting, Described):
         chunking: As in `NewEmpty`.
         follow_links: As in `ImportRules`; likewise `ignore_hidden` and `delete`.
         adopt: What to do with an archive that lies there already (in `.dat`, or as its own files):
-            "auto" takes it over, "never" makes a new one of the files.
+            "auto" takes it over, or keeps the one that the folder is published as; "never" makes a
+            new one of the files.
         copied: (`copy` in JSON) Take an adopted archive's files into the data folder instead of
             using them in place.
         mode: Of an adopted archive that is not ours.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from rich.console import Console
     from rich.progress import Progress as Bar
+    from rich.table import Table
 
 # Joiners shape emoji and several scripts; every other invisible character can only mislead.
 _ALLOWED_INVISIBLE = frozenset("\u200c\u200d")
@@ -150,16 +151,14 @@ def console(stream: TextIO) -> "Console":
     )
 
 
-def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, empty: str = "nothing"
-) -> None:
-    """A table for people. A column whose name begins with `>` is aligned to the right."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> "Table":
+    """A table for a terminal. A column whose name begins with `>` is aligned to the right."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(
+        made.add_column(
             column.lstrip(">"),
             justify="right" if column.startswith(">") else "left",
             overflow="ellipsis",
@@ -167,18 +166,44 @@ def print_table(
         )
     for row in rows:
         cells = [cell if isinstance(cell, tuple) else (cell, "") for cell in row]
-        table.add_row(*(Text(shown(text), style=style) for text, style in cells))
-    if not table.row_count:
+        made.add_row(*(Text(shown(text), style=style) for text, style in cells))
+    return made
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, empty: str = "nothing"
+) -> None:
+    """A table for people, as `table` makes it; programs get it without colours, in full width."""
+    rows = list(rows)
+    if not rows:
         note(empty)
         return
-    output = console(sys.stdout)
     if is_terminal(sys.stdout):
-        output.print(table)
+        console(sys.stdout).print(table(columns, rows))
         return
-    # Rich fills lines with spaces; programs that read them should not have to take those off.
-    with output.capture() as capture:
-        output.print(table)
-    say("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    # Rich takes a tenth of a second to be loaded, which a script need not wait for, and fills
+    # lines with spaces, which programs would have to take off.
+    texts = [[shown(cell if isinstance(cell, str) else cell[0]) for cell in row] for row in rows]
+    texts.insert(0, [column.lstrip(">") for column in columns])
+    widths = [max(map(cell_width, column)) for column in zip(*texts, strict=True)]
+    for row in texts:
+        cells = [
+            " " * (width - cell_width(text)) + text
+            if column.startswith(">")
+            else text + " " * (width - cell_width(text))
+            for column, width, text in zip(columns, widths, row, strict=True)
+        ]
+        say("  ".join(cells).rstrip())
+
+
+def cell_width(text: str) -> int:
+    """Columns of a terminal that a text takes: two for wide letters, none for accents."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF")
+        for letter in text
+    )
 
 
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:

@@ -1,5 +1,6 @@
 """Where things lie below the prefix of the API, and how versions are named there."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from urllib.parse import quote
 
@@ -31,11 +32,47 @@ def job_path(job: str) -> str:
     return f"/jobs/{_quoted(job)}"
 
 
+def webhook_path(webhook: str) -> str:
+    """A webhook, by its id."""
+    return f"/webhooks/{_quoted(webhook)}"
+
+
+def token_path(token: str) -> str:
+    """A token, by its id."""
+    return f"/tokens/{_quoted(token)}"
+
+
+def account_path(account: str) -> str:
+    """An account, by its name."""
+    return f"/accounts/{_quoted(account)}"
+
+
 def _quoted(text: str, safe: str = "") -> str:
     try:
         return quote(text, safe=safe)
     except UnicodeEncodeError as error:  # half of a surrogate pair, from a name in another encoding
         raise UsageError("a name or path is no valid Unicode: write it in UTF-8") from error
+
+
+def several(texts: Iterable[str]) -> list[str]:
+    """Texts as JSON has them, whatever sequence the caller likes.
+
+    Raises:
+        UsageError: It is one text, which Python would take for its letters.
+    """
+    if isinstance(texts, str):
+        raise UsageError(f"{texts!r} is one text where a list of them is expected: [{texts!r}]")
+    return list(texts)
+
+
+def if_match(etag: str | None) -> dict[str, str]:
+    """Headers of a request that is meant for this state only."""
+    return {} if etag is None else {"If-Match": etag}
+
+
+def idempotent(key: str | None) -> dict[str, str]:
+    """Headers of a request that may be sent again with the same key, and is done once."""
+    return {} if key is None else {"Idempotency-Key": key}
 
 
 def version_text(version: Version | None) -> str | None:

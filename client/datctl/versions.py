@@ -8,7 +8,15 @@ from datctl.routes import DEFAULT_WAIT, PAGE, Version, archive_path, patience, v
 
 
 class Versions:
-    """The methods of `Client` that ask about versions."""
+    """The methods of `Client` that ask about versions.
+
+        async for change in dat.changes("recipes", "/soups"):
+            print(change.version, change.type, change.path)
+        async for difference in dat.differences("recipes", "first"):
+            print(difference.type, difference.path)
+
+    A version is its number, a name that it was given, or a time.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -17,7 +17,15 @@ from datctl.models_writing import (
     SecretKey,
     Written,
 )
-from datctl.routes import archive_path, file_path
+from datctl.routes import (
+    DEFAULT_WAIT,
+    archive_path,
+    file_path,
+    idempotent,
+    if_match,
+    patience,
+    several,
+)
 
 # Who else writes the archive goes first; a folder of many files takes a while to remove.
 _WRITE_SECONDS = 5 * ANSWER_SECONDS
@@ -25,6 +33,11 @@ _WRITE_SECONDS = 5 * ANSWER_SECONDS
 
 class Writing:
     """The methods of `Client` that write.
+
+        archive = await dat.create(title="Letters", chunking="content")
+        written = await dat.put(archive.key, "/2019/may.txt", b"Dear", new=True)
+        print(written.version, [entry.path async for entry in dat.walk(archive.key)])
+        await dat.delete(archive.key, "/2019", recursive=True)
 
     All but `create`, `publish` and `fork` raise `ApiError` of kind `forbidden` for archives that
     are not ours, and `Conflict` where more of the archive exists elsewhere than is here.
@@ -43,6 +56,7 @@ class Writing:
         chunking: Chunking = "fixed",
         name: str | None = None,
         tags: Sequence[str] = (),
+        idempotency_key: str | None = None,
         **hosting: Any,
     ) -> Archive:
         """A new empty archive of our own.
@@ -53,14 +67,15 @@ class Writing:
             chunking: How files are cut: "fixed" pieces of 64 KiB, or by "content".
             name: To call it by here.
             tags: To find it by here.
+            idempotency_key: As in `Client.add`: without it, asking again makes another archive.
             hosting: `paused`, `peers`, `networks`, `domain`, as in `Client.add`.
         """
         body = NewEmpty.model_construct(
             new=Described.model_construct(**_given(title=title, description=description)),
             chunking=chunking,
-            **_given(name=name, tags=list(tags) or None, **hosting),
+            **_given(name=name, tags=several(tags) or None, **hosting),
         )
-        return await self._new(body)
+        return await self._new(body, idempotency_key)
 
     async def publish(
         self,
@@ -78,6 +93,7 @@ class Writing:
         delete: bool | None = None,
         name: str | None = None,
         tags: Sequence[str] = (),
+        idempotency_key: str | None = None,
         **hosting: Any,
     ) -> Archive:
         """Publish a folder of the daemon's host; it fills in a job of the daemon (`Archive.job`).
@@ -97,6 +113,7 @@ class Writing:
             delete: Whether what vanishes from the folder leaves the archive; by default it does.
             name: To call it by here.
             tags: To find it by here.
+            idempotency_key: As in `create`.
             hosting: `paused`, `peers`, `networks`, `domain`, as in `Client.add`.
 
         Raises:
@@ -116,35 +133,43 @@ class Writing:
                 ignore_hidden=ignore_hidden,
                 delete=delete,
                 name=name,
-                tags=list(tags) or None,
+                tags=several(tags) or None,
                 **hosting,
             ),
         )
-        return await self._new(body)
+        return await self._new(body, idempotency_key)
 
     async def fork(
         self,
         archive: str,
         *,
         version: int | str | None = None,
+        wait: float = DEFAULT_WAIT,
         title: str | None = None,
         description: str | None = None,
         chunking: Chunking | None = None,
         name: str | None = None,
         tags: Sequence[str] = (),
+        idempotency_key: str | None = None,
         **hosting: Any,
     ) -> Archive:
         """A copy of an archive, of its newest version or another, under a new key of our own.
 
-        It fills in a job of the daemon (`Archive.job`). For the arguments see `create`.
+        It fills in a job of the daemon (`Archive.job`). `wait`: seconds for what has to come from
+        peers before the copy can begin; for the other arguments see `create`.
         """
         fields = _given(
             version=version, title=title, description=description, chunking=chunking, name=name,
-            tags=list(tags) or None, **hosting,
+            tags=several(tags) or None, **hosting,
         )  # fmt: skip
         body = Fork.model_construct(**fields)
         _, document = await self._connection.call(
-            "POST", f"{archive_path(archive)}/fork", body=body
+            "POST",
+            f"{archive_path(archive)}/fork",
+            query={"wait": wait},
+            body=body,
+            headers=idempotent(idempotency_key),
+            silence=patience(wait),
         )
         return parse(Archive, document)
 
@@ -156,10 +181,10 @@ class Writing:
         )
         return parse(Job, document)
 
-    async def _new(self, body: NewEmpty | NewFolder) -> Archive:
+    async def _new(self, body: NewEmpty | NewFolder, key: str | None) -> Archive:
         # Opening a folder with a large archive in it takes the daemon a while.
         _, document = await self._connection.call(
-            "POST", "/archives", body=body, silence=_WRITE_SECONDS
+            "POST", "/archives", body=body, headers=idempotent(key), silence=_WRITE_SECONDS
         )
         return parse(Archive, document)
 
@@ -186,9 +211,9 @@ class Writing:
         Raises:
             ApiError: `precondition`: there is something else at the path.
         """
-        headers = {"Content-Type": "application/octet-stream"}
-        if etag is not None:
-            headers["If-Match"] = etag
+        if content is None:  # which elsewhere stands for nothing to send: not for an empty file
+            raise TypeError("content is bytes, or an asynchronous iterable of bytes, not None")
+        headers = {"Content-Type": "application/octet-stream", **if_match(etag)}
         if new:
             headers["If-None-Match"] = "*"
         _, document = await self._connection.call(
@@ -211,12 +236,19 @@ class Writing:
         )
         return parse(Written, document)
 
-    async def delete(self, archive: str, path: str, *, recursive: bool = False) -> None:
-        """Remove a file or an empty folder; `recursive`: a folder with all that lies in it.
+    async def delete(
+        self, archive: str, path: str, *, recursive: bool = False, etag: str | None = None
+    ) -> None:
+        """Remove a file or an empty folder; older versions keep what they had.
 
-        Older versions keep what they had.
+        Args:
+            archive: Which one.
+            path: Of the file or folder.
+            recursive: A folder with all that lies in it.
+            etag: Only if the file there is still the one that had this ETag.
 
         Raises:
+            ApiError: `precondition`: it is another one.
             NotFound: There is nothing.
             Conflict: It is a folder with something in it.
         """
@@ -224,6 +256,7 @@ class Writing:
             "DELETE",
             file_path(archive, path),
             query={"recursive": recursive},
+            headers=if_match(etag),
             silence=_WRITE_SECONDS,
         )
 

@@ -5,7 +5,9 @@ asks for something, when an archive gets its first write after a clean state, an
 """
 
 import asyncio
+import errno
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +15,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from datd.errors import NewerFormat, StorageError
+from datd.errors import NewerFormat, ReadOnlyError, StorageError
 from datd.keys import Key, KnownName
 from datd.migrations import MIGRATIONS
 from datd.records import Conflict, Forking, GoodPeer, ImportRules, Record, Signed, Summary
+from datd.storage.faults import storage_error
 from datd.types import Address
 
 T = TypeVar("T")
+Write = Callable[[sqlite3.Connection], None]
 
 # Good peers that are kept of one archive: enough to come back after an outage.
 MAX_GOOD_PEERS = 16
@@ -48,14 +52,19 @@ class Catalogue:
             self._connection = None
         self._thread.shutdown()
 
-    async def add(self, record: Record) -> None:
+    async def add(self, record: Record, beside: Write | None = None) -> None:
         """Write a new archive down. Its name must be free."""
-        await self._run(lambda: self._save([record]))
+        await self._run(lambda: self._save([record], beside))
 
-    async def save(self, records: Iterable[Record]) -> None:
-        """Write archives down as they are now, in one transaction."""
+    async def save(self, records: Iterable[Record], beside: Write | None = None) -> None:
+        """Write archives down as they are now, in one transaction.
+
+        Args:
+            records: The archives.
+            beside: Writes into tables of other books, in the same transaction.
+        """
         chosen = list(records)
-        await self._run(lambda: self._save(chosen))
+        await self._run(lambda: self._save(chosen, beside))
 
     async def set_dirty(self, key: Key, dirty: bool) -> None:
         """Note that files of an archive are being written, or that all of it is on the disk."""
@@ -63,9 +72,15 @@ class Catalogue:
             lambda: self._write("UPDATE archives SET dirty = ? WHERE key = ?", (dirty, key.hex))
         )
 
-    async def remove(self, key: Key) -> None:
+    async def remove(self, key: Key, beside: Write | None = None) -> None:
         """Forget an archive."""
-        await self._run(lambda: self._write("DELETE FROM archives WHERE key = ?", (key.hex,)))
+
+        def remove() -> None:
+            self._write("DELETE FROM archives WHERE key = ?", (key.hex,))
+            if beside is not None:
+                beside(self._database)
+
+        await self._run(lambda: self._together(remove))
 
     async def names(self) -> list[KnownName]:
         """What names meant when somebody asked, those whose time has passed included."""
@@ -106,7 +121,19 @@ class Catalogue:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, call)
         except sqlite3.Error as error:
-            raise StorageError(f"{self._path}: {error}") from error
+            raise self._fault(error) from _cause(error)
+
+    def _fault(self, error: sqlite3.Error) -> StorageError:
+        """What happened, in words that tell a full disk from a damaged one."""
+        cause = _cause(error)
+        if isinstance(cause, OSError):
+            return storage_error(cause, self._path, "write")
+        if _code(error) == sqlite3.SQLITE_READONLY:
+            return ReadOnlyError(
+                f"cannot write {str(self._path)!r}: let the disk take writes, and the user that "
+                "runs datd have the file"
+            )
+        return StorageError(f"{self._path}: {error}")
 
     def _open(self) -> list[Record]:
         self._connection = sqlite3.connect(self._path, isolation_level=None)
@@ -157,11 +184,13 @@ class Catalogue:
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
         self._database.execute(statement, values)
 
-    def _save(self, records: list[Record]) -> None:
+    def _save(self, records: list[Record], beside: Write | None = None) -> None:
         def save() -> None:
             for record in records:
                 self._write(_UPSERT, _row(record))
                 self._save_parts(record)
+            if beside is not None:
+                beside(self._database)
 
         self._together(save)
 
@@ -192,7 +221,9 @@ class Catalogue:
             writes()
             self._database.execute("COMMIT")
         except BaseException:
-            self._database.execute("ROLLBACK")
+            # A full disk may have ended the transaction already.
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
             raise
 
 
@@ -200,7 +231,7 @@ _COLUMNS = [
     "key", "name", "tags", "mode", "paused", "pinned", "added_at", "updated_at", "last_peer_at",
     "dirty", "downloaded", "uploaded", "summary", "conflict", "networks", "shortname", "domain",
     "include", "synced", "writable", "chunking", "source", "watch", "importing", "location",
-    "layout", "import_rules", "forking",
+    "layout", "import_rules", "forking", "web_sources",
 ]  # fmt: skip
 # `dirty` has a writer of its own: a save that was prepared earlier must not undo it.
 _UPSERT = (
@@ -208,6 +239,18 @@ _UPSERT = (
     " ON CONFLICT (key) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in ("key", "dirty"))
 )
+
+
+def _code(error: sqlite3.Error) -> int:
+    """What SQLite calls an error; without the details that stand in the higher bits."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _cause(error: sqlite3.Error) -> Exception:
+    """The refusal of the system that SQLite puts into words of its own, as callers look for it."""
+    if _code(error) != sqlite3.SQLITE_FULL:
+        return error
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _row(record: Record) -> tuple[Any, ...]:
@@ -241,6 +284,7 @@ def _row(record: Record) -> tuple[Any, ...]:
         record.layout,
         json.dumps(asdict(record.import_rules)),
         json.dumps(asdict(record.forking)) if record.forking else None,
+        json.dumps(record.web_sources),
     )
 
 
@@ -283,6 +327,7 @@ def _record(
         version_tags=version_tags,
         peers=peers,
         good_peers=good_peers,
+        web_sources=json.loads(row["web_sources"]),
     )
 
 

@@ -4,10 +4,11 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from datd import __version__, config, dht_node, discovery_server
 from datd.config import Config
@@ -17,6 +18,7 @@ from datd.settings import LogSettings
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
+EXIT_INTERRUPTED = 130  # 128 and SIGINT, as shells have it
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = _settings(given)
     except ConfigError as error:
+        _set_up_logging(LogSettings(format=_wanted_format(given)))
         return _fail(error, EXIT_CONFIG)
     _set_up_logging(settings.log)
 
@@ -82,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             runner.run(Daemon(settings).run(on_reload=reload))
     except (BaseExceptionGroup, DatdError, OSError) as error:
         return _failed(error)
+    except KeyboardInterrupt:  # between the end of the loop and that of the process
+        return EXIT_INTERRUPTED
     return 0
 
 
@@ -92,6 +97,8 @@ def _run_server(server: Server, given: argparse.Namespace) -> int:
             runner.run(server.run(given))
     except (BaseExceptionGroup, DatdError, OSError) as error:
         return _failed(error)
+    except KeyboardInterrupt:  # between the end of the loop and that of the process
+        return EXIT_INTERRUPTED
     return 0
 
 
@@ -108,8 +115,19 @@ def _failed(error: BaseException) -> int:
 def _fail(error: Exception, status: int) -> int:
     # The number of an error says nothing to people.
     reason = error.strerror if isinstance(error, OSError) and not error.filename else None
-    sys.stderr.write(f"datd: {reason or error}\n")
+    text = str(reason or error)
+    if any(isinstance(one.formatter, _JsonFormatter) for one in logging.getLogger().handlers):
+        # Whoever reads JSON has no use for another kind of line; a high log level is no reason to
+        # end without a word.
+        log.critical("%s", text)
+    else:
+        sys.stderr.write(f"datd: {text}\n")
     return status
+
+
+def _wanted_format(given: argparse.Namespace) -> Literal["text", "json"]:
+    """How to say that the settings, which say how, cannot be read."""
+    return "json" if "json" in (given.log_format, os.environ.get("DATD_LOG__FORMAT")) else "text"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,10 +27,14 @@ from datd.errors import ConfigError
 from datd.settings import (
     ApiSettings,
     DiscoverySettings,
+    GatewaySettings,
     LogSettings,
     NamingSettings,
+    PinningSettings,
     StorageSettings,
     SwarmSettings,
+    WebhookSettings,
+    WebSettings,
 )
 
 
@@ -42,8 +46,12 @@ class _Environment(EnvSettingsSource):
             "datd_swarm",
             "datd_discovery",
             "datd_naming",
+            "datd_web",
             "datd_api",
+            "datd_gateway",
+            "datd_pinning",
             "datd_storage",
+            "datd_webhooks",
             "datd_log",
         }
         return {k: v for k, v in super()._load_env_vars().items() if k.lower() not in sections}
@@ -85,8 +93,12 @@ class Config(BaseSettings):
     swarm: SwarmSettings = Field(default_factory=SwarmSettings)
     discovery: DiscoverySettings = Field(default_factory=DiscoverySettings)
     naming: NamingSettings = Field(default_factory=NamingSettings)
+    web: WebSettings = Field(default_factory=WebSettings)
     api: ApiSettings = Field(default_factory=ApiSettings)
+    gateway: GatewaySettings = Field(default_factory=GatewaySettings)
+    pinning: PinningSettings = Field(default_factory=PinningSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     # What the command line says; `load` makes a class of its own for it.

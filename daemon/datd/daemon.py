@@ -14,10 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from datd import __version__, config, sdnotify
+from datd.announcing import Announcement, announced_hosts
 from datd.catalogue import Catalogue
 from datd.config import Config
+from datd.discovery.interfaces import own_hosts
 from datd.errors import StorageError
-from datd.hosting.dedup import Shelf
+from datd.hosting.borrowing import Shelf
 from datd.hosting.descriptors import MAX_OPEN_FILES, Descriptors
 from datd.hosting.folder import DataFolder
 from datd.hosting.known_blocks import KnownBlocks
@@ -27,6 +29,10 @@ from datd.hosting.roots import ImportRoots
 from datd.hosting.secrets import Secrets
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
+from datd.hosting.web_client import WebClient
+from datd.hosting.web_sources import WebSources
+from datd.http.desk import open_desk
+from datd.http.gateway.server import GatewayServer
 from datd.http.server import ApiServer
 from datd.naming.resolver import Names
 from datd.networking import Networking
@@ -123,14 +129,47 @@ class Daemon:
             history=folder.history,
             owner_keys=config.owner_keys(settings),
             network_views=networking.views,
+            webhook_networks=tuple(settings.webhooks.allow_networks),
         )
         library = Library(services, peer_id=peer_id)
         known = KnownBlocks(folder.known_blocks)
         if settings.storage.dedup:
             await known.open()
             services.shelf = Shelf(known, library.of_discovery_key, group.create_task)
+        services.web = WebSources(
+            WebClient(allow=tuple(settings.web.allow_networks)),
+            find=library.of_discovery_key,
+            serve=library.serve,
+            peer_id=peer_id,
+            spawn=group.create_task,
+            clock=loop.time,
+            choose=chance.randrange,
+            interval=settings.web.poll_seconds,
+        )
         token = settings.api_token.get_secret_value() if settings.api_token else folder.token()
-        api = ApiServer(library, token=token, hosts=settings.api.hosts, names=names)
+        announcement, announcing = None, None
+        desk = await open_desk(
+            library,
+            catalogue,
+            folder.audit,
+            spawn=group.create_task,
+            origins=settings.api.cors_origins,
+            proxies=settings.api.proxies,
+            socket_scope=settings.api.socket_scope,
+            registration=settings.pinning.registration,
+            max_bytes=settings.pinning.max_bytes,
+            max_pins=settings.pinning.max_pins,
+            title=settings.pinning.title,
+        )
+        api = ApiServer(
+            library,
+            token=token,
+            desk=desk,
+            hosts=settings.api.hosts,
+            names=names,
+            metrics_archives=settings.api.metrics_archives,
+        )
+        gateway = GatewayServer(library, settings.gateway, services.events)
         try:
             services.port = await networking.start(group.create_task)
             await library.start(records)
@@ -140,12 +179,25 @@ class Daemon:
                 config.socket_path(settings),
                 allow_public=settings.api.allow_public,
             )
-            self._greet(folder, services.port, api_port)
+            services.events.tell("daemon.started", version=__version__)
+            self._greet(folder, services.port, api_port, await _open(gateway, settings))
+            announcement = _announcement(settings, api_port)
+            if announcement is not None:
+                # It takes a second to ask whether the name is taken, which nobody waits for.
+                announcing = group.create_task(announcement.start())
             yield library
         finally:
             try:
                 async with asyncio.timeout(STOP_SECONDS):
+                    if announcing is not None and announcement is not None:
+                        announcing.cancel()
+                        await asyncio.wait([announcing])
+                        await announcement.close()
+                    services.events.tell("daemon.stopping")
+                    services.events.end_reading()
                     await api.close()
+                    await gateway.close()
+                    await services.web.close()
                     await networking.close()
                     await library.close()
             except TimeoutError:
@@ -153,6 +205,7 @@ class Daemon:
                 log.error("not everything ended within %g s", STOP_SECONDS)
             await names.close()
             await known.close()
+            await desk.close()
             await catalogue.close()
             executor.shutdown()
             pool.close()
@@ -179,7 +232,9 @@ class Daemon:
             self._networking.reload(fresh)
         sdnotify.notify("READY=1")
 
-    def _greet(self, folder: DataFolder, port: int, api_port: int) -> None:
+    def _greet(
+        self, folder: DataFolder, port: int, api_port: int, gateway_port: int | None
+    ) -> None:
         log.info("datd %s keeps its data in %s", __version__, folder.path)
         swarm = self._settings.swarm
         transports = {"TCP": swarm.tcp, "UDP": swarm.utp}
@@ -187,6 +242,8 @@ class Daemon:
         host, socket = self._settings.api.host, config.socket_path(self._settings)
         api = f"http://[{host}]:{api_port}" if ":" in host else f"http://{host}:{api_port}"
         log.info("API: %s%s", api, f" and {socket}" if socket else "")
+        if gateway_port is not None:
+            log.info("gateway: http://localhost:%d/KEY", gateway_port)
         log.info("next: datctl add LINK, datctl list, datctl --help")
 
 
@@ -199,6 +256,24 @@ async def _names(settings: Config, catalogue: Catalogue, choose: Callable[[int],
         resolvers=settings.naming.resolvers,
         allow=tuple(settings.naming.allow_networks),
     )
+
+
+async def _open(gateway: GatewayServer, settings: Config) -> int | None:
+    """The gateway's port; None if it is off, or its address cannot be used."""
+    if not settings.gateway.enabled:
+        return None
+    try:
+        return await gateway.start()
+    except OSError as error:
+        # Archives are kept alive without it, too.
+        log.error("%s; going on without it", error.strerror or error)
+        return None
+
+
+def _announcement(settings: Config, port: int) -> Announcement | None:
+    """What tells the local network of the API, if others may reach it."""
+    hosts = announced_hosts(settings.api.host, own_hosts()) if settings.api.announce else []
+    return Announcement(hosts, port) if hosts else None
 
 
 def _descriptor_limit() -> int:

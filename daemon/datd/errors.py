@@ -11,6 +11,7 @@ DatdError
 │   ├── ReadOnlyError       the disk takes no writes
 │   └── NewerFormat         a newer datd wrote it
 ├── NoRoom                  a quota or the floor of free disk space is reached
+├── QuotaUsedUp             a pinning account may not keep more than it does
 ├── NotWritableError        appending needs the secret key
 │   ├── Behind              a longer history was signed with it than is here
 │   └── Forked              two histories were signed with it
@@ -21,6 +22,7 @@ DatdError
 ├── SecretRefused           a secret key is not the one of the archive it was given for
 ├── FolderRefused           a folder of this host may not be published, or cannot be
 ├── UnknownJob              there is no such job, or it ended long ago
+├── UnknownWebhook          there is no webhook with this id
 ├── Busy                    somebody else is at it, or too much is under way: later it may work
 ├── ArchiveExists           it is hosted already, with other settings than were asked for
 ├── EntryNotFound           an archive has no such file or folder
@@ -111,6 +113,10 @@ class NoRoom(DatdError):
     """A quota or the floor of free disk space is reached. The text says which, and what to do."""
 
 
+class QuotaUsedUp(DatdError):
+    """A pinning account may not keep more than it does. The text says which of its quotas."""
+
+
 class NotWritableError(DatdError):
     """Appending needs the secret key, which is not here."""
 
@@ -162,6 +168,10 @@ class ArchiveFormatError(DatdError):
     """The author of an archive signed something that makes no sense."""
 
 
+class LookUpTooLong(ArchiveFormatError):
+    """One look-up would read more than is read at once. What it read is in memory: ask again."""
+
+
 class UnknownArchive(DatdError):
     """No archive with this key or name is hosted."""
 
@@ -184,6 +194,10 @@ class FolderRefused(DatdError):
 
 class UnknownJob(DatdError):
     """There is no such job, or it ended so long ago that nothing is known of it."""
+
+
+class UnknownWebhook(DatdError):
+    """There is no webhook with this id."""
 
 
 class Busy(DatdError):
@@ -228,6 +242,13 @@ class GatewayError(DatdError):
 
 class PortTaken(GatewayError):
     """The router passes that port on to another host already."""
+
+
+class HashesLost(DatdError):
+    """Hashes that a peer counts on were not kept, through no fault of its: both are to begin anew.
+
+    Who was told that we keep every hash (`datd-keeps-hashes`) sends none twice on a connection.
+    """
 
 
 class Timeout(DatdError):

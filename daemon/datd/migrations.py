@@ -76,19 +76,52 @@ MIGRATIONS = (
         archive TEXT,
         fields TEXT NOT NULL
     ) STRICT;
+    CREATE TABLE event_marks (
+        archive TEXT PRIMARY KEY,
+        version INTEGER NOT NULL,
+        complete INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO event_marks SELECT key, coalesce(json_extract(summary, '$.version'), 0),
+        CASE WHEN json_extract(summary, '$.complete') THEN json_extract(summary, '$.version')
+        ELSE -1 END FROM archives;
     CREATE TABLE webhooks (
         id TEXT PRIMARY KEY,
-        fields TEXT NOT NULL
+        fields TEXT NOT NULL,
+        progress TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
     """
     CREATE TABLE tokens (
         id TEXT PRIMARY KEY,
-        fields TEXT NOT NULL
+        hash TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        archives TEXT,
+        made_at REAL NOT NULL,
+        expires_at REAL,
+        last_used_at REAL
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE accounts (
         name TEXT PRIMARY KEY,
-        fields TEXT NOT NULL
+        email TEXT,
+        password TEXT NOT NULL,
+        max_bytes INTEGER NOT NULL,
+        max_pins INTEGER NOT NULL,
+        made_at REAL NOT NULL,
+        changed_at REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE logins (
+        hash TEXT PRIMARY KEY,
+        account TEXT NOT NULL REFERENCES accounts (name) ON DELETE CASCADE,
+        made_at REAL NOT NULL,
+        expires_at REAL NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE pins (
+        account TEXT NOT NULL REFERENCES accounts (name) ON DELETE CASCADE,
+        key TEXT NOT NULL,
+        name TEXT,
+        added_at REAL NOT NULL,
+        PRIMARY KEY (account, key)
     ) STRICT, WITHOUT ROWID;
     """,
     """

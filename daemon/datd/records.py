@@ -116,6 +116,7 @@ class Record:
         layout: How they lie there: "flat", "hyperdrive" or "dat".
         version_tags: Names that somebody gave to versions.
         peers: Sources that somebody gave.
+        web_sources: Addresses of the web where it lies too, or is replicated by WebSocket.
         good_peers: Peers that were good, the latest first.
     """
 
@@ -150,3 +151,4 @@ class Record:
     version_tags: dict[str, int] = field(default_factory=dict)
     peers: list[Address] = field(default_factory=list)
     good_peers: list[GoodPeer] = field(default_factory=list)
+    web_sources: list[str] = field(default_factory=list)

@@ -31,6 +31,13 @@ Domain = Annotated[
     str, _written_as(r"[a-z0-9-]{1,63}\.[a-z0-9-]{1,63}", "two words with a dot, as in dat.local")
 ]
 
+Origin = Annotated[
+    str,
+    _written_as(
+        r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[^\s:,/*\[\]A-Z?#@]+)(?::[0-9]{1,5})?",
+        "an origin as browsers send it, such as https://example.org, in lower case and without /",
+    ),
+]
 NetworkName = Literal["mdns", "dns", "dht"]
 
 
@@ -105,6 +112,17 @@ class NamingSettings(Section):
     )
 
 
+class WebSettings(Section):
+    """Archives that lie on web servers too; see `datctl add --web`."""
+
+    poll_seconds: int = Field(
+        default=300, ge=5, le=86_400, description="How often a web source is looked at."
+    )
+    allow_networks: list[IPvAnyNetwork] = Field(
+        default=[], description="Private networks where web sources may be all the same."
+    )
+
+
 class ApiSettings(Section):
     """Where programs and people talk to the daemon."""
 
@@ -114,6 +132,95 @@ class ApiSettings(Section):
     hosts: list[str] = Field(default=[], description="Further names allowed in `Host`.")
     allow_public: bool = Field(
         default=False, description="Allow an address that other hosts can reach."
+    )
+    announce: bool = Field(
+        default=True,
+        description="Tell the local network of an API that other hosts can reach (DNS-SD).",
+    )
+    cors_origins: list[Origin] = Field(
+        default=[],
+        max_length=64,
+        description="Sites whose pages may use the API, with a token: https://HOST, exactly.",
+    )
+    proxies: list[IPvAnyNetwork] = Field(
+        default=[],
+        max_length=64,
+        description="Proxies of ours, such as 127.0.0.1: their X-Forwarded-For is believed.",
+    )
+    metrics_archives: int = Field(
+        default=0,
+        ge=0,
+        # 1,000 are 8,000 series, 1 MB of text that takes the daemon 40 ms each time.
+        le=1_000,
+        description="So many archives, the oldest, have series of their own in /metrics.",
+    )
+    socket_scope: Literal["read", "control", "admin"] = Field(
+        default="admin",
+        description="What other users than this one and root may, who can open the Unix socket.",
+    )
+
+
+class PinningSettings(Section):
+    """Accounts of people who have archives kept here, by the HTTP pinning service API."""
+
+    title: str = Field(
+        default="datd", min_length=1, max_length=100, description="What the service calls itself."
+    )
+    registration: bool = Field(
+        default=False, description="Whether anybody who reaches the API may make an account."
+    )
+    max_bytes: int = Field(
+        default=10 * 10**9, ge=1, description="What an account may keep, unless told otherwise."
+    )
+    max_pins: int = Field(default=100, ge=1, description="How many archives.")
+
+
+GatewayHost = Annotated[
+    str,
+    _written_as(
+        r"(?:\*\.)?[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*",
+        "a name in lower case, as gateway.example or *.gateway.example",
+    ),
+]
+
+
+class GatewaySettings(Section):
+    """Archives as web sites, for browsers; on an address of its own, since pages are untrusted."""
+
+    enabled: bool = Field(default=True, description="Serve archives as web sites.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=3473, ge=0, le=65535, description="Its port; 0: any free one.")
+    hosts: list[GatewayHost] = Field(
+        default=[],
+        max_length=64,
+        description="Names it has beside localhost; with `*.` each archive gets a name below.",
+    )
+    allow_public: bool = Field(
+        default=False, description="Allow an address that other hosts can reach."
+    )
+    proxies: list[IPvAnyNetwork] = Field(
+        default=[],
+        max_length=64,
+        description="Proxies of ours, such as 127.0.0.1: their X-Forwarded-For is believed.",
+    )
+    names: bool | None = Field(
+        default=None,
+        description="Find archives by name, too (unless there are `hosts` or `allow_public`).",
+    )
+    open: bool = Field(
+        default=False, description="Fetch archives that are not hosted here, for whoever asks."
+    )
+    open_max: int = Field(default=100, ge=1, description="How many of those are kept at a time.")
+    fallback_status: Literal[200, 404] = Field(
+        default=404, description="Status of an archive's own page for what does not exist."
+    )
+
+
+class WebhookSettings(Section):
+    """Where what happens may be sent."""
+
+    allow_networks: list[IPvAnyNetwork] = Field(
+        default=[], description="Private networks where receivers may be, such as 127.0.0.0/8."
     )
 
 

@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from tests.helpers.feeds import (
 from datd.archive import append_tree
 from datd.archive.append_tree import MAX_ENTRIES_READ, AppendTree
 from datd.archive.entries import MAX_DEPTH, Stat, encode_entry, split_name
-from datd.errors import ArchiveFormatError, BlockMissing
+from datd.errors import ArchiveFormatError, BlockMissing, LookUpTooLong
 
 FILE = Stat(FILE_MODE)
 
@@ -152,6 +154,21 @@ def test_t25_a_look_up_reads_no_more_than_it_may(monkeypatch):
     found = tree.get(100, ("1",))
     assert found is not None
     assert found.seq == 1
+
+
+def test_t25_a_row_that_is_not_read_any_more_is_no_empty_one(monkeypatch):
+    monkeypatch.setattr(append_tree, "_ROWS_KEPT", 0)
+    writer = ArchiveWriter()
+    writer.entry("/a/b/c", [[1]] * 4)
+    writer.entry("/z", [[1, 2], [2]])
+    for most in range(1, 9):
+        tree = AppendTree(writer.archive().metadata, most_reads=most)
+        for _ in range(9):
+            tree.begin()
+            with suppress(LookUpTooLong):
+                found = tree.list(2, ("a", "b"))
+                assert found is not None
+                assert found.children == {"c": 1}
 
 
 def test_t25_the_limit_lets_a_folder_of_ten_thousand_pass():

@@ -241,6 +241,20 @@ def test_a_listing_of_a_sparse_archive_does_not_fetch_the_folders_below():
     assert archive.list("/") == [("d", IMPLIED_DIRECTORY)]
 
 
+def test_a_part_of_a_listing_is_that_part_of_the_whole():
+    writer = ArchiveWriter()
+    for number in range(1, 101):
+        writer.entry(f"/d{number:03}", [list(range(1, number + 1)), [number]])
+    metadata = sparse_copy(writer.archive().metadata, [0, *range(1, 100), 100])
+    archive = Archive(metadata)
+    whole = archive.list("/")
+    assert archive.list("/", after="d010", limit=3) == whole[10:13]
+    assert archive.list("/", after="d010x", limit=1) == whole[10:11]
+    assert archive.list("/", after="d098", limit=5) == whole[98:]
+    assert archive.list("/", after="d100", limit=5) == []
+    assert archive.list("/", limit=2) == whole[:2]
+
+
 def test_names_no_path_can_reach_are_not_listed():
     writer = ArchiveWriter()
     names = ["/../up", "/./here", "//empty", "/ok", "/.dat/x", "/back\\slash"]

@@ -243,35 +243,37 @@ def test_content_is_hashed_beside_while_the_batch_before_is_written(monkeypatch)
 
     archive = new_archive()
     writer = ArchiveWriter(archive, hashing=hashing)
-    put(writer, "/1", b"first batch")
-    put(writer, "/2", b"second batch")
-    assert begun == [[b"first batch"], [b"second batch"]]
-    assert waited == begun[:1]
-    put(writer, "/3", b"third")
+    batches = [[f"batch number {n}".encode()] for n in range(1, 5)]
+    for number, batch in enumerate(batches):
+        put(writer, f"/{number}", *batch)
+        assert begun == batches[: number + 1]
+        assert waited == begun[: -writing.BATCHES_AHEAD]
+    put(writer, "/last", b"last")
     writer.commit()
-    assert waited == begun == [[b"first batch"], [b"second batch"], [b"third"]]
-    assert [read(archive, f"/{n}") for n in "123"] == [b"first batch", b"second batch", b"third"]
+    assert waited == begun == [*batches, [b"last"]]
+    assert [read(archive, f"/{n}") for n in range(4)] == [block for [block] in batches]
+    assert read(archive, "/last") == b"last"
 
 
-def test_content_goes_down_in_batches_and_memory_holds_one(monkeypatch):
+def test_content_goes_down_in_batches_and_memory_holds_a_few(monkeypatch):
     monkeypatch.setattr(writing, "CONTENT_BATCH", 1000)
     monkeypatch.setattr(writing, "CONTENT_BATCH_BLOCKS", 5)
     archive = new_archive()
     content = content_of(archive)
     writer = ArchiveWriter(archive)
     draft = writer.begin()
-    for _ in range(10):
+    for _ in range(14):
         draft.write([bytes(300)])
         assert writer._waiting_size < 1000
-    assert content.length == 4  # and four more are being hashed
+    assert content.length == 4  # eight more are being hashed
     writer.put("/large", draft, mtime=THEN, ctime=THEN)
     for number in range(7):
         put(writer, f"/{number}", b"1")
         assert len(writer._waiting) < 5
     writer.commit()
-    signed = [n for n in range(1, 18) if content._store.signature_of(n) is not None]
-    assert signed == [4, 8, 13, 17]
-    assert archive.stat("/6").offset == 16
+    signed = [n for n in range(1, 22) if content._store.signature_of(n) is not None]
+    assert signed == [4, 8, 12, 17, 21]
+    assert archive.stat("/6").offset == 20
 
 
 def test_a_commit_in_the_middle_of_a_file_tells_its_blocks_and_not_its_name():
@@ -342,17 +344,19 @@ def test_c7_d12_blocks_that_the_disk_refused_are_handed_in_again(monkeypatch):
     writer = ArchiveWriter(archive)
     put(writer, "/small", b"waits")
     draft = writer.begin()
-    draft.write([b"large enough"])  # is hashed while we go on
+    for _ in range(writing.BATCHES_AHEAD):
+        draft.write([b"large enough"])  # is hashed while we go on
     disk.full = True
     for _ in range(2):
         with pytest.raises(StorageError):
             draft.write([b"and more of it"])
-    assert (draft.blocks, draft.size) == (1, 12)
+    assert (draft.blocks, draft.size) == (writing.BATCHES_AHEAD, 12 * writing.BATCHES_AHEAD)
     disk.full = False
     draft.write([b"and more of it"])
     writer.put("/large", draft, mtime=THEN, ctime=THEN)
     writer.commit()
-    assert files(archive) == [("/small", b"waits"), ("/large", b"large enoughand more of it")]
+    large = b"large enough" * writing.BATCHES_AHEAD + b"and more of it"
+    assert files(archive) == [("/small", b"waits"), ("/large", large)]
 
 
 @pytest.mark.parametrize("feed", ["content", "metadata"])

@@ -275,8 +275,9 @@ def test_c6_power_is_lost_while_what_a_killed_writer_left_is_looked_over(monkeyp
     monkeypatch.setattr(writing, "CONTENT_BATCH", 8)
     life = Life()
     life.put("/a", b"is appended")
-    life.put("/b", b"is hashed meanwhile")
-    life.put("/c", b"and so is this")
+    life.put("/b", b"and so is this")
+    for number in range(writing.BATCHES_AHEAD):
+        life.put(f"/{number}", b"is hashed meanwhile")
     life.reopen()
     assert lengths(life.archive) == (1, 2)
     life.promise()

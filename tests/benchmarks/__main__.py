@@ -1,4 +1,4 @@
-"""Measures datd beside the original programs, in six parts.
+"""Measures datd beside the original programs, in seven parts.
 
 archives fetches the same archive between all pairs of original and datd, over TCP on loopback. Each
 process has its archive on disk in the same layout. `x original` is the rate beside original ->
@@ -16,6 +16,8 @@ writing imports folders into new archives: a large file, and many small ones.
 
 million asks a daemon for files, folders and histories of an archive of a million entries.
 
+parquet reads one column of a large parquet file on an original peer.
+
 Rounds are interleaved, so that a busy moment of the machine hits all pairs alike; tables show
 medians.
 """
@@ -32,14 +34,14 @@ from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks import dedup, million, sharing, utp, writing
+from tests.benchmarks import dedup, million, parquet, sharing, utp, writing
 from tests.benchmarks.datd_side import DatdSide
 from tests.benchmarks.original_side import OriginalSide
 from tests.benchmarks.report import Load, Measurement, machine, row, table
 from tests.benchmarks.side import Side, peak_memory, processor_seconds
 from tests.lab.install import Reference
 
-PARTS = ("archives", "utp", "sharing", "dedup", "writing", "million")
+PARTS = ("archives", "utp", "sharing", "dedup", "writing", "million", "parquet")
 
 Runs = dict[tuple[str, str], list[Measurement]]
 
@@ -65,6 +67,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--writing", type=float, default=500, help="MB in one file imported (500)")
     flat = "files imported in one folder, once (10000): the original takes minutes"
     parser.add_argument("--flat", type=int, default=10_000, help=flat)
+    parser.add_argument("--parquet", type=float, default=1000, help="MB of that file (1000)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
     return parser.parse_args()
 
@@ -142,6 +145,8 @@ def main() -> int:
         kept += bench_writing(asked, found)
     if "million" in parts:
         kept += bench_million(asked)
+    if "parquet" in parts:
+        kept += bench_parquet(asked)
     if asked.json:
         asked.json.write_text(json.dumps(kept, indent=1) + "\n")
     return 0
@@ -195,6 +200,14 @@ def bench_million(asked: argparse.Namespace) -> list[dict[str, object]]:
     """A large archive; gives every figure."""
     done = million.measure(asked.wide, sys.stderr.write)
     sys.stdout.write("\n" + "\n".join(million.show(done, asked.wide)) + "\n")
+    return [asdict(one) for one in done]
+
+
+def bench_parquet(asked: argparse.Namespace) -> list[dict[str, object]]:
+    """A column of a large file; gives what each reader moved."""
+    size = int(asked.parquet * 1e6)
+    done = parquet.measure(size, sys.stderr.write)
+    sys.stdout.write("\n" + "\n".join(parquet.show(done, size)) + "\n")
     return [asdict(one) for one in done]
 
 

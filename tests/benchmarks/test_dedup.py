@@ -8,14 +8,18 @@ def test_cost_and_saving_are_told_for_each_size_of_blocks():
     done = []
     for size in (65536, 16384):
         done += [
-            Fetch(size, False, False, 1.0, 1000, 1010),
-            Fetch(size, True, False, 1.0, 1000, 1010),
+            Fetch(size, False, False, 1.0, 1000, 1010, 0.9),
+            Fetch(size, True, False, 1.0, 1000, 1010, 0.9),
         ]
-        done += [Fetch(size, False, True, 1.2, 1000, 1015), Fetch(size, True, True, 0.5, 1000, 70)]
+        done += [
+            Fetch(size, False, True, 1.2, 1000, 1015, 0.91),
+            Fetch(size, True, True, 0.5, 1000, 70, 0.5),
+        ]
     shown = dedup.show(done)
-    assert len(shown) == 2 * 4
-    _, speed, bytes_, kept = shown[:4]
-    assert "TOO LOW" in speed
+    assert len(shown) == 2 * 5
+    _, seconds, cpu, bytes_, kept = shown[:5]
+    assert "TOO LOW" in seconds
+    assert "TOO LOW" not in cpu
     assert "TOO LOW" not in bytes_
     assert "0.93" in kept
     assert "TOO LOW" not in kept

@@ -206,3 +206,22 @@ def test_files_are_only_touched_where_blocks_lie():
     feed.clear([(0, 0)])
     feed.clear([(20, 500)])
     assert contents(feed._storage) == before
+
+
+def test_known_blocks_are_stored_with_what_leads_up_to_a_hash_known_here():
+    holder = new_feed(VALUES)
+    reader = reader_of(holder)
+    # An answer about block 0 tells what blocks 4 to 7 hash to together, and nothing of each.
+    reader.put_hashes(0, holder.proof(0, hash_only=True))
+    assert reader.subtree_hash(4, 4) == holder.subtree_hash(4, 4)
+    assert reader.subtree_hash(4, 1) is None
+    proofs = {n: holder.proof(n, digest=reader.digest(n)) for n in (4, 5, 6)}
+    swapped = {4: proofs[6], 6: proofs[6]}
+    assert reader.put_known([(4, VALUES[4]), (6, VALUES[5]), (5, VALUES[5])], swapped) == []
+    assert reader.present_blocks == 0
+    blocks = [(n, VALUES[n]) for n in (4, 5, 6, 7)]
+    assert reader.put_known([(4, b"another"), *blocks[1:]], proofs) == [5, 6]
+    # What came with them proves the others.
+    assert reader.put_known(blocks) == [4, 5, 6, 7]
+    reader.close()
+    assert [Feed.open(reader._storage).get(n) for n in (4, 5, 6, 7)] == VALUES[4:8]

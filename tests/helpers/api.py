@@ -6,7 +6,7 @@ import random
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from datd.hosting.secrets import Secrets
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
 from datd.hosting.views import NetworkView
+from datd.http.desk import Desk, open_desk
 from datd.http.server import ApiServer
 from datd.keys import Key
 from datd.swarm.swarm import Swarm
@@ -39,6 +40,7 @@ class RunningApi:
     folder: Path
     port: int
     socket_path: Path
+    desk: Desk
 
     @property
     def url(self) -> str:
@@ -55,7 +57,7 @@ class RunningApi:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(request)
-            return await _answer(reader, request.startswith(b"HEAD"))
+            return await read_answer(reader, request.startswith(b"HEAD"))
         finally:
             writer.close()
 
@@ -137,7 +139,7 @@ class Answer:
         return str(document["type"]).rsplit("/", 1)[1]
 
 
-async def _answer(reader: asyncio.StreamReader, bodiless: bool) -> Answer:
+async def read_answer(reader: asyncio.StreamReader, bodiless: bool) -> Answer:
     async with asyncio.timeout(30):
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = dict(_header(line) for line in head[1:] if line)
@@ -156,6 +158,7 @@ async def running_api(
     *,
     networks: Sequence[str] = ("mdns", "dns", "dht"),
     network_views: Callable[[], list[NetworkView]] = list,
+    settings: Mapping[str, Any] | None = None,
     **server: Any,
 ) -> AsyncIterator[RunningApi]:
     """A library without network, and its API on a free port and a Unix socket.
@@ -164,6 +167,7 @@ async def running_api(
         folder: Where everything lies.
         networks: Names of networks that archives may choose; nothing is behind them.
         network_views: How those are said to fare.
+        settings: Attributes of the desk, such as `origins` or `wall_clock`.
         server: Further arguments of the server.
     """
     loop = asyncio.get_running_loop()
@@ -201,16 +205,24 @@ async def running_api(
             ),
             peer_id=peer_id,
         )
-        api = ApiServer(library, token=TOKEN, **server)
+        desk = await open_desk(
+            library,
+            catalogue,
+            folder / "audit.jsonl",
+            spawn=group.create_task,
+            **{"clock": loop.time, **(settings or {})},
+        )
+        api = ApiServer(library, token=TOKEN, desk=desk, **server)
         await swarm.start("127.0.0.1", 0)
         await library.start(records)
         port = await api.start("127.0.0.1", 0, folder / "api.sock")
         try:
-            yield RunningApi(library, folder, port, folder / "api.sock")
+            yield RunningApi(library, folder, port, folder / "api.sock", desk)
         finally:
             await api.close()
             await swarm.close()
             await library.close()
+    await desk.close()
     await catalogue.close()
     executor.shutdown()
     pool.close()

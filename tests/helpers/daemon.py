@@ -207,8 +207,8 @@ def _links(folder: Path) -> list[str]:
 
 
 def _clean_environment() -> dict[str, str]:
-    # A daemon of the machine's user must not be touched by tests.
-    return {
+    # A daemon of the machine's user must not be touched by tests, nor those of other tests.
+    return {"DATD_GATEWAY__PORT": "0"} | {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("DATD_") and name not in ("XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY")

@@ -9,7 +9,7 @@ import json
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,13 @@ class LabDaemon:
 
 @contextmanager
 def lab_daemon(
-    lab: Lab, host: str, folder: Path, *arguments: str, port: int = 3282, mdns: bool = False
+    lab: Lab,
+    host: str,
+    folder: Path,
+    *arguments: str,
+    port: int = 3282,
+    mdns: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[LabDaemon]:
     """A daemon in a host of a lab for the time of a `with`.
 
@@ -114,13 +120,16 @@ def lab_daemon(
         arguments: Further ones for `datd`.
         port: TCP and UDP port for peers.
         mdns: Whether to look for peers by multicast.
+        environment: Variables beside the usual ones.
     """
     # The name of a Unix socket has room for 107 bytes only.
     with tempfile.TemporaryDirectory(prefix="datd-") as place:
         path = Path(place) / "api"
         given = ("--api-socket", str(path), *arguments)
         prefix = lab.prefix(host)
-        with running_daemon(folder, *given, prefix=prefix, peer_port=port, mdns=mdns) as running:
+        with running_daemon(
+            folder, *given, prefix=prefix, peer_port=port, mdns=mdns, environment=environment
+        ) as running:
             daemon = LabDaemon(running, path)
             try:
                 yield daemon

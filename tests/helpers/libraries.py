@@ -14,7 +14,7 @@ from datd import crypto
 from datd.catalogue import Catalogue
 from datd.feed.feed import Feed
 from datd.hosting.archive import HostedArchive
-from datd.hosting.dedup import Shelf
+from datd.hosting.borrowing import Shelf
 from datd.hosting.descriptors import Descriptors
 from datd.hosting.known_blocks import KnownBlocks
 from datd.hosting.library import Library

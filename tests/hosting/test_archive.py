@@ -253,6 +253,7 @@ def test_pausing_or_removing_while_blocks_arrive_leaves_no_connection_and_no_tas
         async with node(network, folder / "a") as a, node(network, folder / "b", "10.0.0.2") as b:
             made.plant(a)
             await a.seeding(made.key)
+            await asyncio.sleep(2)  # what happened so far is in the journal
             tasks, _ = tasks_and_timers()
             network.latency = 0.05
             archive = await b.add(made.key, a)

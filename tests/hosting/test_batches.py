@@ -1,10 +1,10 @@
 from dataclasses import replace
 
 import pytest
-from tests.helpers.feeds import feed_of, sparse_copy
+from tests.helpers.feeds import feed_of, fetch, sparse_copy
 from tests.helpers.small_feeds import PAIR, FullDisk
 
-from datd.errors import StorageError
+from datd.errors import HashesLost, IntegrityError, StorageError
 from datd.feed.feed import Feed
 from datd.hosting.batches import serve_batch, store_batch
 from datd.storage.memory import memory_feed_storage
@@ -60,7 +60,7 @@ def test_good_blocks_before_a_bad_one_are_kept_and_the_bad_one_is_named():
     answers[1] = Data(1, b"wrong", answers[1].nodes, answers[1].signature)
     stored = store_batch(copy, answers, [])
     assert stored.here == [0]
-    assert stored.error is not None
+    assert isinstance(stored.error, IntegrityError)
     assert stored.error.index == 1
     assert not copy.has(1)
 
@@ -88,3 +88,21 @@ def test_c8_a_full_disk_stores_nothing_and_the_feed_is_as_before():
     data.full = False
     assert store_batch(copy, answers[3:], []).here == [3, 4, 5]
     assert [copy.get(n) for n in range(6)] == BLOCKS[:6]
+
+
+def test_who_builds_on_hashes_that_were_damaged_here_is_not_to_blame():
+    source = feed_of(BLOCKS)
+    storage = memory_feed_storage()
+    copy = Feed.open(storage, source.key)
+    fetch(copy, source, [0])
+    value, proof = source.serve(2, copy.digest(2))
+    assert [node.index for node in proof.nodes] == [6]  # all that leads up is there
+    copy.flush()
+    for node in (1, 5):
+        storage.tree.write(32 + 40 * node, bytes(40))
+    again = Feed.open(storage, source.key)
+    stored = store_batch(again, [Data(2, value, proof.nodes, proof.signature)], [])
+    assert isinstance(stored.error, HashesLost)
+    assert stored.here == []
+    whole = source.serve(2, again.digest(2))
+    assert store_batch(again, [Data(2, whole[0], whole[1].nodes)], []).here == [2]

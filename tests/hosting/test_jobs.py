@@ -142,3 +142,18 @@ async def test_nothing_begins_once_the_daemon_ends(book):
     await book.close()
     with pytest.raises(Busy, match="ending"):
         start(book, nothing)
+
+
+async def test_each_job_is_told_when_it_begins_and_when_it_has_ended():
+    seen = []
+    async with asyncio.TaskGroup() as group:
+        made = Jobs(group.create_task, lambda: 5.0, lambda job: seen.append((job.id, job.state)))
+        job = made.start("verify", KEY, lambda job: asyncio.sleep(0), unit="blocks")
+        assert seen == [(job.id, "running")]
+        assert job.task is not None
+        await asyncio.wait([job.task])
+        await asyncio.sleep(0)
+        other = made.start("verify", KEY, lambda job: asyncio.sleep(9), unit="blocks")
+        await made.cancel(other)
+        await asyncio.sleep(0)
+    assert seen[1:] == [(job.id, "done"), (other.id, "running"), (other.id, "cancelled")]

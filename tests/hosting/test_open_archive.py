@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from tests.helpers.feeds import ArchiveWriter, feed_of
-from tests.helpers.libraries import Source, copy_feeds, source, source_of
+from tests.helpers.libraries import Source, copy_feeds, node, source, source_of, until
+from tests.helpers.network import MemoryNetwork
 
 from datd.errors import BlockMissing, StorageError, Timeout
 from datd.feed.feed import Feed
@@ -57,7 +58,7 @@ class Opener:
     async def _before_write(self) -> None:
         self.writes += 1
 
-    def _on_damage(self) -> None:
+    def _on_damage(self, opened, live, blocks) -> None:
         self.damages += 1
 
 
@@ -111,6 +112,22 @@ async def test_content_is_opened_once_its_key_is_here(opener):
     assert await again.call(lambda: again.archive.stat("/file-1.txt"), wait=1)
     await again.close()
     assert opener.pool.open_files == 0
+
+
+async def test_content_is_found_though_whoever_brought_its_key_was_cut_off(tmp_path):
+    made = source()
+    async with node(MemoryNetwork(), tmp_path) as one:
+        archive = await one.add(made.key)
+        async with archive.opened() as opened:
+            news = opened.metadata.news
+            batch = answers(made.metadata, 0)
+            storing = one.services.spawn(opened.store(opened.metadata, batch, []))
+            await news.wait()
+            storing.cancel()
+            await asyncio.wait([storing])
+            assert storing.cancelled()
+            await until(lambda: opened.content)
+            assert opened.content_known.is_set()
 
 
 async def test_what_was_flushed_is_on_disk_without_any_close(opener, tmp_path):

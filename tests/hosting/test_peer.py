@@ -18,6 +18,7 @@ from tests.helpers.sessions import key_named
 from datd import crypto
 from datd.hosting.peer import FAREWELL_SECONDS, UNSENT_BYTES, WRITE_SECONDS
 from datd.replication.request_queue import QUEUE_LIMIT
+from datd.swarm.roster import Connection
 from datd.types import Address
 from datd.wire.messages import Data, Request, encode
 from datd.wire.messages import Feed as FeedMessage
@@ -641,9 +642,11 @@ def test_a_connection_over_which_small_blocks_go_is_not_idle_and_keep_alives_do_
                 now = asyncio.get_running_loop().time
                 await asyncio.sleep(100)
                 (talk,) = opened(archive).connections
-                assert talk.connection.idle(now(), 90)
+                connection = talk.connection
+                assert isinstance(connection, Connection)
+                assert connection.idle(now(), 90)
                 await peer.say(0, Request(0))
                 await until(lambda: peer.got(0))
-                assert not talk.connection.idle(now(), 90)
+                assert not connection.idle(now(), 90)
 
     told(of)

@@ -201,11 +201,16 @@ def test_t29_a_quota_stops_writing_and_all_stays_as_it_was(told):
     async def of(network, folder):
         async with node(network, folder, max_archive_bytes=1_000_000) as one:
             ours = await one.library.create()
-            await put(one, ours, "/a", b"a" * 1_100_000)
+            await put(one, ours, "/a", b"a" * 900_000)
+            with pytest.raises(NoRoom):  # before any of it is written
+                await put(one, ours, "/large", b"b" * 1_100_000)
+            await put(one, ours, "/c", b"c" * 200_000)
             with pytest.raises(NoRoom):
-                await put(one, ours, "/b", b"b")
+                await put(one, ours, "/d", b"d")
             await until(lambda: state(ours) == "seeding")
-            assert await read(ours, "/a") == b"a" * 1_100_000
+            assert await read(ours, "/a") == b"a" * 900_000
+            listed, _ = await ours.list("/")
+            assert sorted(entry.path for entry in listed) == ["/a", "/c"]
 
     told(of)
 
@@ -214,7 +219,8 @@ def test_t29_at_a_quota_files_can_still_be_removed_and_in_mode_latest_that_makes
     async def of(network, folder):
         async with node(network, folder, max_archive_bytes=1_000_000) as one:
             ours = await one.library.create(mode="latest")
-            await put(one, ours, "/d/a", b"a" * 1_100_000)
+            for name in ("/d/a", "/d/b"):
+                await put(one, ours, name, b"a" * 550_000)
             async with one.library.publisher.writing(ours) as desk:
                 await desk.remove("/d", recursive=True, check=lambda _: None)
             async with ours.opened() as feeds:

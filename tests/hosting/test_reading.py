@@ -5,6 +5,7 @@ from tests.helpers.feeds import FILE_MODE
 from tests.helpers.libraries import content_of, node, read, source, until
 from tests.helpers.raw_peer import RawPeer, calling
 
+from datd.archive import append_tree
 from datd.archive.entries import Stat
 from datd.errors import ArchiveFormatError, EntryNotFound, Timeout, VersionNotFound
 from datd.hosting.reading import READ_BYTES
@@ -24,6 +25,24 @@ def test_any_range_of_a_file_gives_its_bytes(told):
                     got = b"".join([piece async for piece in archive.read(stat, start, stop)])
                     assert got == whole[start:stop]
             assert await read(archive, "/empty") == b""
+
+    told(of)
+
+
+def test_a_folder_with_more_children_than_are_read_at_once_is_read_in_slices(told, monkeypatch):
+    monkeypatch.setattr(append_tree, "MAX_ENTRIES_READ", 40)
+
+    async def of(network, folder):
+        made = source({f"f{number:03}": [b"x"] for number in range(100)})
+        async with node(network, folder) as here:
+            made.plant(here)
+            archive = await here.seeding(made.key)
+            for version in (None, 90):
+                await archive.tidy(close=True)  # what was read before is forgotten
+                found, following = await archive.list("/", version, after="f009", limit=3)
+                assert [one.path for one in found] == [f"/f{n:03}" for n in (10, 11, 12)]
+                assert following == "f012"
+                assert (await archive.stat("/f050", version)).size == 1
 
     told(of)
 

@@ -70,3 +70,14 @@ def test_names_and_domains_are_taken_once(told):
         assert register.find("b") is one
 
     with_register(told, story)
+
+
+def test_a_stranger_finds_an_archive_by_its_whole_name_only(told):
+    def story(register, archive):
+        one = register.enter(archive(1, name="diary", domain="x.example"))
+        assert register.of_name("diary") is one
+        assert register.of_name("X.example") is one
+        for guess in ("diar", one.key.hex[:20], one.key.hex, f"dat://{one.key.hex}"):
+            assert register.of_name(guess) is None
+
+    with_register(told, story)

@@ -1,5 +1,8 @@
+import asyncio
 import os
 from pathlib import Path
+
+from tests.helpers.libraries import content_of, node, read, source, state, until
 
 from datd.hosting.room import LOOK_EVERY, Room
 from datd.storage import holes
@@ -60,3 +63,29 @@ def test_a_disk_that_keeps_the_room_of_dropped_blocks_is_told_once(tmp_path, cap
     assert room.held == 50
     (record,) = caplog.records
     assert "cannot make holes" in record.getMessage()
+
+
+def test_blocks_that_there_was_no_room_for_come_later_and_nobody_is_to_blame(told):
+    async def of(network, folder):
+        made = source({"big": [b"%04d" % n * 500 for n in range(1000)]})
+        async with (
+            node(network, folder / "a") as a,
+            node(network, folder / "b", "10.0.0.2", max_bytes=10**9) as b,
+        ):
+            made.plant(a)
+            await a.seeding(made.key)
+            b.services.room.coming = 10**9 - 10**6
+            archive = await b.add(made.key, a)
+            await until(lambda: state(archive) == "error")
+            assert 10**6 <= content_of(archive).present_bytes < 2 * 10**6
+            await asyncio.sleep(30)
+            assert archive.peers_connected == 1  # it is served meanwhile
+            b.services.room.coming = 0
+            await b.library.tidy()
+            await until(lambda: state(archive) == "seeding", 60)
+            assert await read(archive, "/big") == made.files["/big"]
+            (shown,) = archive.peers()
+            assert shown.dropped is None
+            assert not shown.marks.get("bad_blocks")
+
+    told(of)

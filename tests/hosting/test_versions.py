@@ -217,3 +217,10 @@ async def test_a_newer_version_of_a_whole_archive_is_counted_by_what_changed(tmp
         await until(lambda: archive.state == "seeding" and archive.record.summary.files > files, 60)
         assert archive.record.summary.files == files + 1
         assert opened(archive).archive._tree.reads < 1000
+
+
+async def test_the_time_of_a_version(tmp_path, large):
+    async with hosted(tmp_path, large) as (versions, archive):
+        for version in (1, TAIL):
+            assert await versions.time_of(archive, version) == moment(version) / 1000
+        assert await versions.time_of(archive, 0) is None

@@ -261,14 +261,18 @@ def test_what_is_being_written_is_not_dropped(told):
             half, rest = asyncio.Event(), asyncio.Event()
 
             async def body():
-                yield b"a" * 5_000_000
-                yield b"a" * 5_000_000
+                for _ in range(6):  # more than a writer keeps in memory
+                    yield b"a" * 5_000_000
                 half.set()
                 await rest.wait()
                 yield b"b" * 100_000
 
+            async def write():
+                async with here.library.publisher.writing(own) as desk:
+                    await desk.put("/new", body())
+
             async with asyncio.TaskGroup() as group:
-                group.create_task(put(own, "/new", body()))
+                group.create_task(write())
                 await half.wait()
                 await until(lambda: len(held(own)) > 50)
                 await own.change(Changes({"mode": "archive"}))
@@ -276,7 +280,7 @@ def test_what_is_being_written_is_not_dropped(told):
                 await until(lambda: own.record.synced == 1)
                 rest.set()
             await until(lambda: own.record.synced == 2)
-            assert await read(own, "/new") == b"a" * 10_000_000 + b"b" * 100_000
+            assert await read(own, "/new") == b"a" * 30_000_000 + b"b" * 100_000
 
     told(of)
 

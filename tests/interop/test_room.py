@@ -42,5 +42,29 @@ def _shown_in_state(daemon: RunningDaemon, key: str, state: str) -> dict[str, An
     shown: dict[str, Any] = daemon.ask("show", key)
     while shown["state"] != state and time.monotonic() < deadline:
         shown = daemon.ask("show", key)
-    assert shown["state"] == state, shown
+    assert shown["state"] == state, shown["error"]
     return shown
+
+
+def test_what_there_was_no_room_for_is_fetched_once_there_is_and_nobody_is_to_blame(
+    reference: Reference, tmp_path: Path
+):
+    write(tmp_path / "first/big.bin", b"abcdefghijklmnop" * 320_000)
+    write(tmp_path / "second/big.bin", b"0123456789abcdef" * 320_000)
+    peers = []
+    for name in ("first", "second"):
+        reference.make_archive(tmp_path / name, tmp_path / f"store-{name}", block_size=8192)
+        peers.append(reference.partial_peer(tmp_path / f"store-{name}")[1])
+    first, second = peers
+    limit = {"DATD_STORAGE__MAX_BYTES": "7500000"}
+    with running_daemon(tmp_path / "datd", environment=limit) as daemon:
+        daemon.datctl("add", first["key"], "--peer", f"127.0.0.1:{first['port']}", "--wait", "30")
+        daemon.datctl("add", second["key"], "--peer", f"127.0.0.1:{second['port']}")
+        stopped = _shown_in_state(daemon, second["key"], "error")
+        assert "storage.max_bytes" in stopped["error"]
+        daemon.datctl("remove", first["key"], "--yes")
+        _shown_in_state(daemon, second["key"], "seeding")
+        (peer,) = daemon.ask("peers", second["key"])
+        assert peer["dropped"] is None
+        daemon.datctl("get", second["key"], str(tmp_path / "copy"))
+    assert hashes_in(tmp_path / "copy") == hashes_in(tmp_path / "second")

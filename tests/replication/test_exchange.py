@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.helpers.exchanges import ExchangePair, Replica, advance, deliver
 
-from datd.errors import IntegrityError, ProtocolError
+from datd.errors import HashesLost, IntegrityError, ProtocolError
 from datd.feed import rle
 from datd.replication.block_map import REGION
 from datd.replication.exchange import FeedExchange, Send, Store
@@ -212,6 +212,25 @@ def test_a_block_that_could_not_be_stored_is_asked_for_again():
     assert exchange.next_requests(0.0) == []
     exchange.not_stored([Data(0, b"zero")])
     assert exchange.next_requests(0.0) == [0]
+
+
+def test_a_dropped_answer_whose_hashes_the_peer_counts_on_ends_the_talk_without_blame():
+    exchange = reader()
+    exchange.keeps_hashes = True
+    exchange.receive(Have(0), 0.0)
+    exchange.next_requests(0.0)
+    exchange.receive(Data(0, b"x"), 0.0)
+    exchange.not_stored([Data(0, None)])  # nobody counts on answers to requests for hashes
+    with pytest.raises(HashesLost):
+        exchange.not_stored([Data(0, b"zero")])
+    assert exchange.next_requests(0.0) == [0]  # it is free, for others too
+
+
+def test_so_does_an_answer_that_came_when_it_was_forgotten_that_it_was_asked_for():
+    exchange = reader()
+    exchange.keeps_hashes = True
+    with pytest.raises(HashesLost):
+        exchange.receive(Data(7, b"late"), 0.0)
 
 
 # Time

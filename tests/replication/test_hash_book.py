@@ -32,6 +32,14 @@ def test_the_neighbour_of_what_is_asked_already_is_not_asked():
     assert book.next(having((5, 6)), 1) == [5]
 
 
+def test_those_far_apart_come_first_so_that_few_answers_draw_the_same_hashes():
+    book, peer = HashBook(64), having((0, 64))
+    book.want(range(5, 64))
+    assert book.next(peer, 3) == [16, 32, 48]
+    assert book.next(peer, 4) == [8, 24, 40, 56]
+    assert book.next(peer, 99) == [5, *(n for n in range(6, 64, 2) if n % 8)]
+
+
 def test_only_what_a_peer_has_and_only_once():
     book, one, two = HashBook(100), having((0, 10)), having((0, 30))
     book.want(range(50))
@@ -47,7 +55,7 @@ def test_what_is_settled_is_not_asked_again():
     book.want([2 * REGION + 6, 2 * REGION + 9])
     assert book.any_in(2)
     assert not book.any_in(0)
-    assert book.next(peer, 1) == [2 * REGION + 6]
+    assert book.next(peer, 2) == [2 * REGION + 6, 2 * REGION + 9]
     assert sorted(book.settle(range(2 * REGION, 2 * REGION + 20))) == [
         2 * REGION + 6,
         2 * REGION + 9,

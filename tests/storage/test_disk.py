@@ -180,3 +180,27 @@ def test_c5_replacing_leaves_the_old_file_or_the_new_one(
         replace_file(path, b"newer")
     assert path.read_bytes() == b"new"
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
+
+
+def test_what_a_long_run_of_large_writes_left_behind_is_on_the_disk_and_not_in_memory(
+    tmp_path: Path, pool: Descriptors
+):
+    file, piece = DiskFile(tmp_path / "data", pool), 4 * 2**20
+    for number in range(9):
+        file.write(number * piece, bytes([number]) * piece)
+    file.sync()
+    file.write(9 * piece, b"x" * piece)
+    with pool.lease(tmp_path / "data", create=False) as descriptor:
+        begin, middle = is_in_memory(descriptor, 0), is_in_memory(descriptor, 4 * piece)
+        os.posix_fadvise(descriptor, 4 * piece, piece, os.POSIX_FADV_DONTNEED)
+        if not middle or is_in_memory(descriptor, 4 * piece):
+            pytest.skip("this file system is memory, or does not tell what is there")
+        assert not begin
+    assert [file.read(number * piece, 1) for number in range(9)] == [bytes([n]) for n in range(9)]
+
+
+def is_in_memory(descriptor: int, offset: int) -> bool:
+    try:
+        return os.preadv(descriptor, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+    except BlockingIOError:
+        return False

@@ -89,6 +89,15 @@ async def add(
             negative=(), show_default=False, help="HOST:PORT to fetch from. May be repeated."
         ),
     ] = (),
+    web: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative=(),
+            show_default=False,
+            help="https://HOST/FOLDER/ where it lies on a web server (with its .dat folder), or "
+            "wss://HOST/PATH that replicates it. May be repeated.",
+        ),
+    ] = (),
     network: Annotated[
         tuple[str, ...],
         Parameter(
@@ -123,6 +132,7 @@ async def add(
     - `datctl add dat://KEY --name recipes --tag kitchen`
     - `datctl add KEY --wait 600` (exit status 5 if it is not complete after ten minutes)
     - `datctl add KEY --peer 192.0.2.7:3282` (a source that need not be found)
+    - `datctl add KEY --web https://example.org/recipes/ --network none` (only from there)
     - `datctl add KEY --network mdns --network dns` (not in the DHT)
     - `datctl add KEY --mode latest` (old versions are not kept)
     - `datctl add KEY --mode sparse --include '/2019/**'` (only that folder)
@@ -138,7 +148,7 @@ async def add(
         raise UsageError("--wait needs seconds from 0 on, and an archive that is not --paused")
     settings: dict[str, Any] = {
         "tags": tag, "mode": mode, "include": include or None, "peers": peer,
-        "networks": chosen_networks(network), "paused": paused,
+        "networks": chosen_networks(network), "web_sources": web, "paused": paused,
     }  # fmt: skip
     if from_ is not None:
         if name is not None or domain is not None or wait is not None:

@@ -199,6 +199,23 @@ async def export(
             negative=(), show_default=False, help="Delete without asking. Needed in scripts."
         ),
     ] = False,
+    static: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            show_default=False,
+            help="Make DIR a source for others behind any web server: its hashes and signatures "
+            "are put into DIR/.dat. Of the newest version; later runs bring DIR up to date.",
+        ),
+    ] = False,
+    all_versions: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            show_default=False,
+            help="With --static: others can read old versions there, too. Takes the room of all.",
+        ),
+    ] = False,
     wait: WaitForPeers = 30.0,
     daemon: DaemonOption,
 ) -> None:
@@ -212,12 +229,24 @@ async def export(
     - `datctl export recipes ./recipes`
     - `datctl export recipes ./before --version v1`
     - `datctl export recipes /srv/www/recipes --delete --yes`
+    - `datctl export recipes /srv/www/recipes --static --delete --yes` (a source behind a server)
     """
     from datctl.disk import DestinationFolder
     from datctl.download import find_entry
 
     where = parse_place(archive, version)
+    if static and (where.version is not None or where.path.strip("/")):
+        raise UsageError("--static is for the newest version of a whole archive")
+    if all_versions and not static:
+        raise UsageError("--all-versions goes with --static")
     async with daemon.client() as dat:
+        site = None
+        if static:
+            from datctl.commands.static import StaticFolder
+
+            key = (await dat.archive(where.archive)).key
+            site = StaticFolder(folder, key, all_versions=all_versions)
+            where = where._replace(archive=key, version=await site.fetch(dat))
         snapshot, entry = await find_entry(
             dat, where.archive, where.path, version=where.version, wait=wait
         )
@@ -227,6 +256,8 @@ async def export(
         names: dict[tuple[str, ...], bool] = {}
         with DestinationFolder(folder) as written:
             report = await _tree(dat, snapshot, where.path, written, wait, total, names)
+            if site is not None:
+                site.publish(names)
             cleared = delete and not report.missing and _deleted(written, names, yes=yes)
         if cleared and report.skipped:
             # What was deleted may have lain in the way.
@@ -234,6 +265,8 @@ async def export(
                 report = await _tree(dat, snapshot, where.path, written, wait, total, names)
     _tell(report)
     output.note(f"version {snapshot.version} of {snapshot.archive[:12]} is in {folder}")
+    if site is not None:
+        site.tell()
 
 
 async def _tree(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from datctl import output
-from datctl.commands import asking, wording
-from datctl.commands.options import ArchiveArgument, DaemonOption, JsonOption
+from datctl.commands import asking, watching, wording
+from datctl.commands.options import ArchiveArgument, DaemonOption, JsonOption, WatchOption
 from datctl.errors import DatdError, UsageError
 
 if TYPE_CHECKING:
@@ -40,38 +40,46 @@ async def list_archives(
         tuple[str, ...],
         Parameter(negative=(), show_default=False, help="Only those with this tag; repeatable."),
     ] = (),
+    watch: WatchOption = False,
     json: JsonOption = False,
     daemon: DaemonOption,
 ) -> None:
     """List the archives that are hosted.
 
+    Columns: the beginning of the key, its name or title, its state, how much of what is wanted is
+    here, the size of the newest version, connected peers, and bytes a second down and up.
+
     **Examples**
 
     - `datctl list --state syncing`
     - `datctl list --tag kitchen --json`
+    - `datctl list --watch`
     """
     async with daemon.client() as dat:
-        archives = [archive async for archive in dat.all_archives(state=state, tags=tag)]
-    if json:
-        output.print_json(archives)
-        return
-    output.print_table(
-        ("KEY", "NAME", "STATE", ">DONE", ">SIZE", ">PEERS", ">DOWN", ">UP"),
-        [
-            (
-                archive.key[:12],
-                archive.name or archive.title or "-",
-                output.state_cell(archive.state),
-                output.percent_text(archive.progress),
-                output.size_text(archive.size),
-                str(archive.peers.connected),
-                output.rate_text(archive.rates.download),
-                output.rate_text(archive.rates.upload),
+
+        async def look() -> watching.View:
+            found = [archive async for archive in dat.all_archives(state=state, tags=tag)]
+            return watching.View(
+                [archive.model_dump(mode="json") for archive in found],
+                ("KEY", "NAME", "STATE", ">DONE", ">SIZE", ">PEERS", ">DOWN", ">UP"),
+                [_row(archive) for archive in found],
+                empty="no archives; host one with: datctl add LINK",
             )
-            for archive in archives
-        ],
-        empty="no archives; host one with: datctl add LINK",
-    )
+
+        await watching.show(look, watch=watch, json=json)
+
+
+def _row(archive: "Archive") -> list[output.Cell]:
+    return [
+        archive.key[:12],
+        archive.name or archive.title or "-",
+        output.state_cell(archive.state),
+        output.percent_text(archive.progress),
+        output.size_text(archive.size),
+        str(archive.peers.connected),
+        output.rate_text(archive.rates.download),
+        output.rate_text(archive.rates.upload),
+    ]
 
 
 async def show(

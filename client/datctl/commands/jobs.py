@@ -5,9 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from datctl import output
-from datctl.commands import waiting
-from datctl.commands.options import DaemonOption, JsonOption, WaitForJob
-from datctl.errors import DatdError, UsageError
+from datctl.commands import waiting, watching
+from datctl.commands.options import (
+    DaemonOption,
+    JsonOption,
+    WaitForJob,
+    WatchOption,
+    require_seconds,
+)
+from datctl.errors import DatdError, TimedOut, UsageError
 
 if TYPE_CHECKING:
     from datctl.models_jobs import Job
@@ -18,6 +24,7 @@ _HELP = """List what the daemon is busy with, and what ended lately: imports, fo
 
 - `datctl jobs`
 - `datctl jobs recipes --state running`
+- `datctl jobs --watch`
 - `datctl jobs show 1f2e3d4c5b6a` (with all that was left out, and why)
 - `datctl jobs wait 1f2e3d4c5b6a`
 - `datctl jobs cancel 1f2e3d4c5b6a`
@@ -40,31 +47,35 @@ async def list_jobs(
         Literal["running", "done", "failed", "cancelled"] | None,
         Parameter(help="Only those in this state."),
     ] = None,
+    watch: WatchOption = False,
     json: JsonOption = False,
     daemon: DaemonOption,
 ) -> None:
     """List what the daemon is busy with, and what ended lately."""
     async with daemon.client() as dat:
-        found = await dat.jobs(archive, state=state)
-    if json:
-        output.print_json(found)
-        return
-    output.print_table(
-        ("JOB", "KIND", "ARCHIVE", "STATE", ">DONE", "BEGUN", "REMARK"),
-        [
-            (
-                job.id,
-                job.kind,
-                job.archive[:12],
-                (job.state, _STYLES.get(job.state, "")),
-                output.percent_text(job.progress),
-                output.time_text(job.started_at),
-                job.error or job.text,
+
+        async def look() -> watching.View:
+            found = await dat.jobs(archive, state=state)
+            return watching.View(
+                [job.model_dump(mode="json") for job in found],
+                ("JOB", "KIND", "ARCHIVE", "STATE", ">DONE", "BEGUN", "REMARK"),
+                [_row(job) for job in found],
+                empty="no jobs, and none that ended lately",
             )
-            for job in found
-        ],
-        empty="no jobs, and none that ended lately",
-    )
+
+        await watching.show(look, watch=watch, json=json)
+
+
+def _row(job: "Job") -> list[output.Cell]:
+    return [
+        job.id,
+        job.kind,
+        job.archive[:12],
+        (job.state, _STYLES.get(job.state, "")),
+        output.percent_text(job.progress),
+        output.time_text(job.started_at),
+        job.error or job.text,
+    ]
 
 
 @jobs.command
@@ -103,15 +114,33 @@ def _counted(job: "Job") -> str:
 
 
 @jobs.command
-async def wait(job: JobArgument, /, *, daemon: DaemonOption) -> None:
-    """Wait until a job has ended; exit status 1 if it failed.
+async def wait(
+    job: JobArgument,
+    seconds: Annotated[
+        float | None,
+        Parameter(
+            name="SECONDS",
+            validator=require_seconds,
+            help="At most so many, then exit status 5; without: as long as it takes.",
+        ),
+    ] = None,
+    /,
+    *,
+    json: JsonOption = False,
+    daemon: DaemonOption,
+) -> None:
+    """Wait until a job has ended, and show how far it is; exit status 1 if it failed.
 
     **Examples**
 
     - `datctl jobs wait 1f2e3d4c5b6a`
+    - `datctl jobs wait 1f2e3d4c5b6a 600`
     """
     async with daemon.client() as dat:
-        done = await waiting.finish(dat, job, f"job {job}")
+        done = await waiting.finish(dat, job, f"job {job}", seconds)
+    if json:
+        output.print_json(done)
+        return
     output.say(output.shown(done.text) or "done")
 
 
@@ -139,7 +168,7 @@ async def verify(
             help="Links, keys, unique beginnings of keys (6 digits or more), or names.",
         ),
     ],
-    wait: WaitForJob = False,
+    wait: WaitForJob = None,
     json: JsonOption = False,
     daemon: DaemonOption,
 ) -> None:
@@ -152,16 +181,17 @@ async def verify(
     """
     if not archives:
         raise UsageError("name one archive or more")
-    ended, failed = list["Job"](), 0
+    ended, failed = list["Job"](), list[DatdError]()
     async with daemon.client() as dat:
         for archive in archives:
             job = await dat.verify(archive)
             if waiting.wanted(wait):
                 try:
-                    job = await waiting.finish(dat, job.id, f"verify {archive}")
+                    job = await waiting.finish(dat, job.id, f"verify {archive}", wait)
                 except DatdError as error:
                     output.note(output.shown(f"{archive}: {error}"))
-                    job, failed = await dat.job(job.id), failed + 1
+                    job = await dat.job(job.id)
+                    failed.append(error)
             ended.append(job)
             if not json:
                 told = job.text if job.state == "done" else f"{job.state}, job {job.id}"
@@ -169,4 +199,6 @@ async def verify(
     if json:
         output.print_json(ended)
     if failed:
-        raise DatdError(f"{failed} of {len(archives)} archives could not be verified")
+        late = all(isinstance(error, TimedOut) for error in failed)
+        kind, what = (TimedOut, "are not done") if late else (DatdError, "could not be verified")
+        raise kind(f"{len(failed)} of {len(archives)} archives {what}")

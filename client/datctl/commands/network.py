@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from datctl import output
-from datctl.commands.options import ArchiveArgument, DaemonOption, JsonOption
+from datctl.commands import watching
+from datctl.commands.options import ArchiveArgument, DaemonOption, JsonOption, WatchOption
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from datctl.models import ArchiveStats, DaemonStats, Network, Peer
 
 ONE_ARCHIVE = Parameter(help="Only of this archive: a link, a key, its beginning, or a name.")
@@ -20,6 +19,7 @@ _PEERS_HELP = """List peers, of one archive or of all, or name one that should b
 
 - `datctl peers recipes`
 - `datctl peers recipes -l` (with all that is known of them)
+- `datctl peers --watch`
 - `datctl peers --json`
 - `datctl peers add recipes 192.0.2.7:3282`
 """
@@ -41,68 +41,59 @@ async def list_peers(
             help="Also who told of them, when they were of use, and what they did.",
         ),
     ] = False,
+    watch: WatchOption = False,
     json: JsonOption = False,
     daemon: DaemonOption,
 ) -> None:
     """List peers, of one archive or of all."""
+    columns, row = (_LONG, _long_row) if long else (_SHORT, _short_row)
     async with daemon.client() as dat:
-        found = await dat.peers(archive)
-    if json:
-        output.print_json(found)
-        return
-    if long:
-        _print_long(found)
-        return
-    output.print_table(
-        ("ARCHIVE", "ADDRESS", "SOURCE", "STATE", ">LENGTH", ">DOWN", ">UP", "REMARK"),
-        [
-            (
-                peer.archive[:12],
-                peer.address,
-                peer.source,
-                output.state_cell(peer.state),
-                "-" if peer.length is None else str(peer.length),
-                output.size_text(peer.transferred.downloaded),
-                output.size_text(peer.transferred.uploaded),
-                _remark(peer),
+
+        async def look() -> watching.View:
+            found = await dat.peers(archive)
+            return watching.View(
+                [peer.model_dump(mode="json") for peer in found],
+                columns,
+                [row(peer) for peer in found],
+                named=2,
+                empty="no peers are known",
             )
-            for peer in found
-        ],
-        empty="no peers are known",
-    )
+
+        await watching.show(look, watch=watch, json=json)
 
 
-def _print_long(found: "list[Peer]") -> None:
-    output.print_table(
-        (
-            "ARCHIVE",
-            "ADDRESS",
-            "VIA",
-            "SOURCES",
-            "STATE",
-            "FIRST",
-            "LAST",
-            "GOOD",
-            "MARKS",
-            "REMARK",
-        ),
-        [
-            (
-                peer.archive[:12],
-                peer.address,
-                peer.transport or _words(peer.tried),
-                ", ".join(peer.sources) or peer.source,
-                output.state_cell(peer.state),
-                output.time_text(peer.first_seen),
-                output.time_text(peer.last_seen),
-                output.time_text(peer.last_success),
-                ", ".join(f"{name} {count}" for name, count in sorted(peer.marks.items())) or "-",
-                _remark(peer),
-            )
-            for peer in found
-        ],
-        empty="no peers are known",
-    )
+_SHORT = ("ARCHIVE", "ADDRESS", "SOURCE", "STATE", ">LENGTH", ">DOWN", ">UP", "REMARK")
+_LONG = (
+    "ARCHIVE", "ADDRESS", "VIA", "SOURCES", "STATE", "FIRST", "LAST", "GOOD", "MARKS", "REMARK",
+)  # fmt: skip
+
+
+def _short_row(peer: "Peer") -> list[output.Cell]:
+    return [
+        peer.archive[:12],
+        peer.address,
+        peer.source,
+        output.state_cell(peer.state),
+        "-" if peer.length is None else str(peer.length),
+        output.size_text(peer.transferred.downloaded),
+        output.size_text(peer.transferred.uploaded),
+        _remark(peer),
+    ]
+
+
+def _long_row(peer: "Peer") -> list[output.Cell]:
+    return [
+        peer.archive[:12],
+        peer.address,
+        peer.transport or _words(peer.tried),
+        ", ".join(peer.sources) or peer.source,
+        output.state_cell(peer.state),
+        output.time_text(peer.first_seen),
+        output.time_text(peer.last_seen),
+        output.time_text(peer.last_success),
+        ", ".join(f"{name} {count}" for name, count in sorted(peer.marks.items())) or "-",
+        _remark(peer),
+    ]
 
 
 def _words(tried: dict[str, str]) -> str:
@@ -133,6 +124,7 @@ async def stats(
     archive: Annotated[str | None, ONE_ARCHIVE] = None,
     /,
     *,
+    watch: WatchOption = False,
     json: JsonOption = False,
     daemon: DaemonOption,
 ) -> None:
@@ -142,41 +134,50 @@ async def stats(
 
     - `datctl stats`
     - `datctl stats recipes --json`
+    - `datctl stats --watch`
     """
     async with daemon.client() as dat:
-        if archive is None:
-            whole = await dat.stats()
-            _print(whole, _daemon_fields(whole), json)
-        else:
+
+        async def look() -> watching.View:
+            if archive is None:
+                whole = await dat.stats()
+                return watching.View(whole.model_dump(mode="json"), fields=_daemon_fields(whole))
             one = await dat.archive_stats(archive)
-            _print(one, _archive_fields(one), json)
+            return watching.View(one.model_dump(mode="json"), fields=_archive_fields(one))
+
+        await watching.show(look, watch=watch, json=json)
 
 
-async def status(*, json: JsonOption = False, daemon: DaemonOption) -> None:
+async def status(
+    *, watch: WatchOption = False, json: JsonOption = False, daemon: DaemonOption
+) -> None:
     """Show whether the daemon is well, and which archives need somebody to look at them.
+
+    What is wrong with it, and what to do about that, tells `datctl doctor`.
 
     **Examples**
 
     - `datctl status`
+    - `datctl status --watch`
     - `datctl --api http://127.0.0.1:3472 status --json`
     """
     async with daemon.client() as dat:
-        found = await dat.stats()
-        if json:
-            output.print_json(found)
-            return
-        failing = [archive async for archive in dat.all_archives(state="error")]
-    output.say(f"datd {found.version} answers at {dat.endpoint.shown}")
-    output.print_fields(_daemon_fields(found))
-    for archive in failing:
-        output.say(output.shown(f"error: {archive.name or archive.link}: {archive.error}"))
 
+        async def look() -> watching.View:
+            found = await dat.stats()
+            if json:
+                return watching.View(found.model_dump(mode="json"))
+            failing = [archive async for archive in dat.all_archives(state="error")]
+            return watching.View(
+                None,
+                fields=[
+                    ("datd", f"{found.version}, answers at {dat.endpoint.shown}"),
+                    *_daemon_fields(found),
+                ],
+                remarks=[f"error: {one.name or one.link}: {one.error}" for one in failing],
+            )
 
-def _print(stats: "BaseModel", fields: list[tuple[str, str]], json: bool) -> None:
-    if json:
-        output.print_json(stats)
-    else:
-        output.print_fields(fields)
+        await watching.show(look, watch=watch, json=json)
 
 
 def _daemon_fields(stats: "DaemonStats") -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """Options that several verbs share, and how `ARCHIVE/PATH` is read."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +39,12 @@ class Daemon:
         return Client(self.api, token=self.token)
 
 
+def require_seconds(_: object, value: float | None) -> None:
+    """A check for cyclopts: a number of seconds, which may be infinite."""
+    if value is not None and (math.isnan(value) or value < 0):
+        raise ValueError("seconds are a number from 0 on")
+
+
 DaemonOption = Annotated[Daemon, Parameter(parse=False)]
 ArchiveArgument = Annotated[
     str, Parameter(help="A link, a key, a unique beginning of a key (6 digits or more), or a name.")
@@ -47,7 +54,11 @@ JsonOption = Annotated[
 ]
 WaitForPeers = Annotated[
     float,
-    Parameter(help="Seconds to wait for what has to come from peers first.", name="--wait"),
+    Parameter(
+        name="--wait",
+        validator=require_seconds,
+        help="Seconds to wait for what has to come from peers first.",
+    ),
 ]
 VersionOption = Annotated[
     str | None,
@@ -57,12 +68,24 @@ VersionOption = Annotated[
     ),
 ]
 WaitForJob = Annotated[
-    bool,
+    float | None,
     Parameter(
         name="--wait",
+        validator=require_seconds,
+        help="Stay until it is done, also where no terminal shows the progress; at most so many "
+        "seconds if a number follows (then exit status 5, and the daemon goes on).",
+    ),
+]
+# Verbs whose `--wait` may stand without a number.
+STAYING_VERBS = frozenset({"add", "share", "fork", "adopt", "rescan", "verify"})
+WatchOption = Annotated[
+    bool,
+    Parameter(
+        name="--watch",
         negative=(),
         show_default=False,
-        help="Stay until it is done, also where no terminal shows the progress.",
+        help="Show it again every second until Ctrl-C; where no terminal is, tell what changes, "
+        "with --json as one document on each line.",
     ),
 ]
 ChunkingOption = Annotated[

@@ -85,7 +85,7 @@ async def share(
             "of dat.",
         ),
     ] = False,
-    wait: WaitForJob = False,
+    wait: WaitForJob = None,
     json: JsonOption = False,
     daemon: DaemonOption,
 ) -> None:
@@ -135,7 +135,7 @@ async def share(
             output.say(archive.link)
         seen = archive.version
         if archive.job is not None and (waiting.wanted(wait) or watch):
-            await _shown(dat, archive.job, f"share {folder}")
+            await _shown(dat, archive.job, f"share {folder}", wait)
         if json:
             output.print_json(await dat.archive(archive.key))
         elif watch:
@@ -173,8 +173,8 @@ async def _again(
     return await dat.archive(archive.key)
 
 
-async def _shown(dat: "Client", job: str, title: str) -> None:
-    done = await waiting.finish(dat, job, title)
+async def _shown(dat: "Client", job: str, title: str, limit: float | None) -> None:
+    done = await waiting.finish(dat, job, title, limit)
     output.note(output.shown(done.text))
 
 
@@ -243,7 +243,7 @@ async def fork(
     name: NameOption = None,
     tag: TagOption = (),
     chunking: ChunkingOption = None,
-    wait: WaitForJob = False,
+    wait: WaitForJob = None,
     json: JsonOption = False,
     daemon: DaemonOption,
 ) -> None:
@@ -270,7 +270,7 @@ async def fork(
         if not json:
             output.say(made.link)
         if made.job is not None and waiting.wanted(wait):
-            await _shown(dat, made.job, f"fork {archive}")
+            await _shown(dat, made.job, f"fork {archive}", wait)
         if json:
             output.print_json(await dat.archive(made.key))
 
@@ -285,7 +285,7 @@ async def rescan(
             help="Links, keys or names of archives.",
         ),
     ],
-    wait: WaitForJob = False,
+    wait: WaitForJob = None,
     daemon: DaemonOption,
 ) -> None:
     """Look through the folders that archives are published from, for what has changed.
@@ -303,7 +303,7 @@ async def rescan(
             job = await dat.rescan(archive)
             output.say(f"{archive}: job {job.id}")
             if waiting.wanted(wait):
-                await _shown(dat, job.id, f"rescan {archive}")
+                await _shown(dat, job.id, f"rescan {archive}", wait)
 
 
 async def adopt(
@@ -331,7 +331,7 @@ async def adopt(
             help="Copy the archives into the daemon's folder instead of using them in place.",
         ),
     ] = False,
-    wait: WaitForJob = False,
+    wait: WaitForJob = None,
     json: JsonOption = False,
     daemon: DaemonOption,
 ) -> None:
@@ -351,6 +351,7 @@ async def adopt(
     if into is not None and copy:
         raise UsageError("--copy is for archives, and --into for files")
     done: list[Archive | Job] = []
+    late = False
     async with daemon.client() as dat:
         if into is not None:
             await dat.archive(into)
@@ -364,32 +365,39 @@ async def adopt(
                 raise
             except DatdError as error:
                 # One of many folders is no reason to leave the others alone.
+                late = isinstance(error, TimedOut)
                 output.note(output.shown(f"{place}: {error}"))
     if json:
         output.print_json(done)
     failed = len(folders) - len(done)
+    if failed == 1 and late:
+        raise TimedOut("it is not done yet")
     if failed:
         raise DatdError(f"{failed} of {len(folders)} folders could not be taken over")
 
 
-async def _filled(dat: "Client", archive: str, place: str, *, wait: bool, json: bool) -> "Job":
+async def _filled(
+    dat: "Client", archive: str, place: str, *, wait: float | None, json: bool
+) -> "Job":
     job = await dat.adopt(archive, place)
     if not json:
         output.say(f"{place}: job {job.id}")
     if not waiting.wanted(wait):
         return job
-    await _shown(dat, job.id, f"adopt {place}")
+    await _shown(dat, job.id, f"adopt {place}", wait)
     return await dat.job(job.id)
 
 
-async def _adopted(dat: "Client", place: str, *, copy: bool, wait: bool, json: bool) -> "Archive":
+async def _adopted(
+    dat: "Client", place: str, *, copy: bool, wait: float | None, json: bool
+) -> "Archive":
     _require_archive(place)
     archive = await dat.publish(place, copy=copy)
     if not json:
         ours = ", ours" if archive.writable else ""
         output.say(f"{archive.link}  {place}{ours}")
     if archive.job is not None and waiting.wanted(wait):
-        await _shown(dat, archive.job, f"adopt {place}")
+        await _shown(dat, archive.job, f"adopt {place}", wait)
     return await dat.archive(archive.key)
 
 

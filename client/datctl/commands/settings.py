@@ -43,6 +43,18 @@ async def set_settings(
         str | None,
         Parameter(help="Mirror this version and nothing newer; latest: follow the newest again."),
     ] = None,
+    web: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative=(),
+            show_default=False,
+            help="https://HOST/FOLDER/ where it lies on a web server, or wss://HOST/PATH that "
+            "replicates it. May be repeated; these replace all that it had.",
+        ),
+    ] = (),
+    no_web: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Take all its web sources away.")
+    ] = False,
     watch: Annotated[
         bool | None,
         Parameter(
@@ -66,13 +78,17 @@ async def set_settings(
     - `datctl set recipes --version 12` (nothing newer; `--version latest` undoes it)
     - `datctl set mine --no-watch`
     """
-    if (name is not None and no_name) or (tag and no_tags):
-        raise UsageError("a name or --no-name, tags or --no-tags: give one of the two")
+    if (name is not None and no_name) or (tag and no_tags) or (web and no_web):
+        raise UsageError(
+            "a name or --no-name, tags or --no-tags, --web or --no-web: give one of the two"
+        )
     changes: dict[str, Any] = {}
     if name is not None or no_name:
         changes["name"] = name
     if tag or no_tags:
         changes["tags"] = tag
+    if web or no_web:
+        changes["web_sources"] = web
     given = {
         "watch": watch, "chunking": chunking, "follow_links": follow_links,
         "ignore_hidden": ignore_hidden, "delete": delete,

@@ -1,6 +1,7 @@
 """Waiting for the daemon, with progress shown: archives that fill, jobs that end."""
 
 import asyncio
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -32,7 +33,7 @@ async def complete(dat: "Client", key: str, limit: float) -> "Archive":
         DatdError: It will not be: it is paused, or in error.
     """
     deadline = time.monotonic() + limit
-    pause = FIRST_POLL_SECONDS
+    pause, pace = FIRST_POLL_SECONDS, Pace(time.monotonic)
     with output.Progress(f"{key[:12]}", time.monotonic) as progress:
         while True:
             archive = await dat.archive(key)
@@ -43,45 +44,59 @@ async def complete(dat: "Client", key: str, limit: float) -> "Archive":
                     f"{wording.label(archive)} will not complete, it is in state {archive.state}"
                     + (f": {archive.error}" if archive.error else "")
                 )
-            progress.update(archive.progress, 1, _on_the_way(archive))
+            progress.update(archive.progress, 1, _on_the_way(archive, pace))
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimedOut(
                     f"not complete after {limit:g} s: {output.percent_text(archive.progress)}, "
-                    f"{_on_the_way(archive)}; the daemon goes on"
+                    f"{_on_the_way(archive, pace)}; the daemon goes on"
                 )
             await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, POLL_SECONDS)
 
 
-def _on_the_way(archive: "Archive") -> str:
-    peers = f"{archive.peers.connected} of {archive.peers.known} peers"
-    rate = output.rate_text(archive.rates.download)
-    return f"{archive.state}, {wording.amount(archive)}, {rate}, {peers}"
+def _on_the_way(archive: "Archive", pace: "Pace") -> str:
+    parts = [archive.state, wording.amount(archive), output.rate_text(archive.rates.download)]
+    rate = pace.rate(archive.bytes.have)
+    left = archive.bytes.total - archive.bytes.have
+    if rate > 0 and left > 0:
+        parts.append(f"{output.span_text(left / rate)} left")
+    return ", ".join([*parts, f"{archive.peers.connected} of {archive.peers.known} peers"])
 
 
-def wanted(asked: bool) -> bool:
+def wanted(asked: float | None) -> bool:
     """Whether to stay with a job: somebody asked for it, or watches."""
-    return asked or output.is_terminal(sys.stderr)
+    return asked is not None or output.is_terminal(sys.stderr)
 
 
-async def finish(dat: "Client", job: str, title: str) -> "Job":
+async def finish(dat: "Client", job: str, title: str, limit: float | None = None) -> "Job":
     """Show progress until a job has ended, and what it left out.
 
     Args:
         dat: The daemon.
         job: Id of the job.
         title: What is being done.
+        limit: Seconds after which to give up; the job goes on. None or infinite: never.
 
     Returns:
         The job, done.
 
     Raises:
         DatdError: It failed, or somebody cancelled it.
+        TimedOut: It has not ended in time.
     """
     pace = Pace(time.monotonic)
-    with output.Progress(title, time.monotonic) as progress:
-        done = await dat.finished(job, lambda job: progress.update(*_progress_of(job, pace)))
+    known = None if limit is None or math.isinf(limit) else limit
+    try:
+        with output.Progress(title, time.monotonic) as progress:
+            async with asyncio.timeout(known):
+                done = await dat.finished(
+                    job, lambda job: progress.update(*_progress_of(job, pace))
+                )
+    except TimeoutError:
+        raise TimedOut(
+            f"{title} is not done after {known:g} s; the daemon goes on: datctl jobs wait {job}"
+        ) from None
     tell_skipped(done.skipped)
     if done.state != "done":
         raise DatdError(f"{title} {done.state}: {done.error or 'somebody ended it'}")

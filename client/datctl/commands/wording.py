@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from datctl import output
 
 if TYPE_CHECKING:
-    from datctl.models import Amount, Archive
+    from datctl.models import Archive
+    from datctl.models_archive import Amount
 
 
 def label(archive: "Archive") -> str:

@@ -12,7 +12,7 @@ from typing import Protocol
 from datd.archive.cache import BoundedCache
 from datd.archive.entries import MAX_DEPTH, Entry, split_name
 from datd.archive.rows import NO_ROW, Row
-from datd.errors import ArchiveFormatError, BlockMissing
+from datd.errors import ArchiveFormatError, BlockMissing, LookUpTooLong
 
 # Reading 10,000 entries takes a third of a second; a folder of that many files has 50 MB of
 # metadata. The second term leaves room for the way to such a folder.
@@ -129,6 +129,7 @@ class AppendTree:
 
         Raises:
             BlockMissing: The entry is not held here any more.
+            LookUpTooLong: Too much was read since `begin`.
         """
         if depth > MAX_DEPTH:
             return NO_ROW
@@ -138,6 +139,8 @@ class AppendTree:
                 self._spend()
                 rows = Entry.decode(entry.seq, self.metadata.get(entry.seq)).rows
             return rows[depth]
+        except LookUpTooLong:
+            raise
         except ArchiveFormatError:
             return NO_ROW
 
@@ -265,7 +268,7 @@ class AppendTree:
         self.reads += 1
         self._reads_left -= 1
         if self._reads_left < 0:
-            raise ArchiveFormatError(
+            raise LookUpTooLong(
                 f"more than {self._most_reads:,} entries would have to be read: "
                 "a folder has too many children, or the index of the archive makes no sense"
             )

@@ -138,8 +138,21 @@ class Archive:
             raise EntryNotFound(f"/{'/'.join(names)} is not in version {head} of this archive")
         return IMPLIED_DIRECTORY
 
-    def list(self, path: str = "/", version: int | None = None) -> list[tuple[str, Stat]]:
-        """List a folder.
+    def list(
+        self,
+        path: str = "/",
+        version: int | None = None,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> list[tuple[str, Stat]]:
+        """List a folder, or a part of it: only of what is given the entries are looked up.
+
+        Args:
+            path: The folder.
+            version: Number of the version; None for the newest known here.
+            after: Only names behind this one.
+            limit: No more than so many.
 
         Returns:
             Name and Stat of what lies directly in it, sorted by name; nothing for a file. Names
@@ -157,10 +170,12 @@ class Archive:
                 raise EntryNotFound(f"/{'/'.join(names)} is not in version {head} of this archive")
             return []
         searched = _OWN_ENTRY_ROW if len(folder.children) <= _OWN_ENTRY_LIST else 1
-        found = []
+        found: list[tuple[str, Stat]] = []
         for name in sorted(folder.children):
-            if is_hidden(name):
+            if is_hidden(name) or (after is not None and name <= after):
                 continue
+            if limit is not None and len(found) >= limit:
+                break
             self._tree.begin()
             stat = self._child(folder.children[name], (*names, name), searched)
             if stat is not None:

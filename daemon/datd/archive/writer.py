@@ -5,6 +5,7 @@ on disk. Source: archives.md section 6.
 """
 
 import stat as file_mode
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,9 +20,11 @@ from datd.errors import EntryNotFound, FolderNotEmpty, NotWritableError, PathRef
 from datd.feed.appending import MAX_BLOCK_SIZE
 from datd.feed.feed import Feed
 
-# Content waits in memory until there is this much of it: one write, one signature. A second batch
-# is hashed meanwhile.
+# Content waits in memory until there is this much of it: one write, one signature.
 CONTENT_BATCH = 4 * 2**20
+# Batches that are hashed while one is written: with a single one, hashing and writing would take
+# turns at waiting for each other.
+BATCHES_AHEAD = 2
 # Small blocks wait until there are this many, whose tree nodes take some 10 MB while they are made.
 CONTENT_BATCH_BLOCKS = 16_384
 # Entries of our own make sense, and folders are held once they were read: no look-up is refused.
@@ -43,9 +46,9 @@ def hash_here(blocks: Sequence[bytes]) -> Callable[[], Sequence[bytes]]:
 class _Batch(NamedTuple):
     """Content on its way to disk: blocks, their bytes in all, and what waits for their hashes."""
 
-    blocks: Sequence[bytes] = ()
-    size: int = 0
-    hashes: Callable[[], Sequence[bytes]] = tuple
+    blocks: Sequence[bytes]
+    size: int
+    hashes: Callable[[], Sequence[bytes]]
 
 
 class Committed(NamedTuple):
@@ -125,7 +128,7 @@ class ArchiveWriter:
         self._index = IndexWriter(AppendTree(self._queue, most_reads=_READS), archive.version)
         self.archive = Archive(archive.metadata, content, entries=self._queue)
         self._hashing = hashing
-        self._batch = _Batch()  # is being hashed; what waits comes behind it
+        self._batches: deque[_Batch] = deque()  # are being hashed; what waits comes behind them
         self._waiting: list[bytes] = []
         self._waiting_size = 0
         self._draft: Draft | None = None
@@ -317,28 +320,30 @@ class ArchiveWriter:
     def _spill(self) -> None:
         """Begin to hash the content that waits; append, unflushed, what was hashed meanwhile."""
         following = _Batch(self._waiting, self._waiting_size, self._hashing(self._waiting))
-        self._append_batch()
-        self._batch = following
+        if len(self._batches) >= BATCHES_AHEAD:
+            self._append_batch()
+        self._batches.append(following)
         self._waiting = []
         self._waiting_size = self._draft_waits = 0
 
     def _append_batch(self) -> None:
-        if self._batch.blocks:
-            self._content.append(self._batch.blocks, self._batch.hashes())
-            self._batch = _Batch()
+        batch = self._batches[0]
+        self._content.append(batch.blocks, batch.hashes())
+        self._batches.popleft()  # not before: a full disk may take it later
 
     def _append_content(self) -> None:
-        self._append_batch()
+        while self._batches:
+            self._append_batch()
         if self._waiting:
             self._spill()
             self._append_batch()
 
     def _end(self) -> tuple[int, int]:
         """Block and byte behind all content."""
-        content, batch = self._content, self._batch
+        content, batches = self._content, self._batches
         return (
-            content.length + len(batch.blocks) + len(self._waiting),
-            content.byte_length + batch.size + self._waiting_size,
+            content.length + sum(len(batch.blocks) for batch in batches) + len(self._waiting),
+            content.byte_length + sum(batch.size for batch in batches) + self._waiting_size,
         )
 
     def _check_open(self, draft: Draft) -> None:

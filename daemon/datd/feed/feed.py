@@ -5,7 +5,7 @@ No network, no clock, no files of an archive. Not for use by two threads at once
 Source: feeds.md; sleep.md section 10 for the order of writes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from bitarray import bitarray
@@ -26,6 +26,9 @@ from datd.storage.base import FeedStorage
 
 # Nodes that are remembered of a peer, about 1 MiB: to forget them costs one longer proof.
 MAX_REMOTE_NODES = 16384
+
+Proofs = Mapping[int, Proof]  # by block
+NO_PROOFS: Proofs = {}
 
 
 class Feed:
@@ -304,27 +307,53 @@ class Feed:
         """Whether the node above the `count` blocks around a block is proven; a power of two."""
         return self._tree.has(2 * (block - block % count) + count - 1)
 
+    def damaged_above(self, block: int) -> bool:
+        """See `MerkleTree.damaged_above`: then a proof may be too short through our own fault."""
+        return self._tree.damaged_above(block)
+
     def leaf_hash(self, block: int) -> bytes | None:
         """What a block hashes to, if that is proven here, whether or not the block is here."""
         leaf = self._tree.get(2 * block)
         return self._intake.verifier.loose.get(2 * block) if leaf is None else leaf.hash
 
-    def put_known(self, blocks: Sequence[tuple[int, bytes]]) -> list[int]:
+    def subtree_hash(self, block: int, count: int) -> bytes | None:
+        """What some blocks hash to together, if that is proven here.
+
+        Args:
+            block: The first one, a multiple of `count`.
+            count: How many: a power of two.
+        """
+        if count == 1:
+            return self.leaf_hash(block)
+        node = self._tree.get(2 * block + count - 1)
+        return None if node is None else node.hash
+
+    def put_known(
+        self, blocks: Sequence[tuple[int, bytes]], proofs: Proofs = NO_PROOFS
+    ) -> list[int]:
         """Store blocks that were come by elsewhere, unflushed; gives those that are here now.
 
-        A block is not if its hash is not proven here, or is another one.
+        A block is not if its hash is another one, or cannot be proven from what is here.
+
+        Args:
+            blocks: Their numbers and bytes.
+            proofs: Of those whose own hash may not be known here: what leads up to one that is.
 
         Raises:
             StorageError: The disk refused; of the blocks some may be stored.
         """
-        fits = [one for one in blocks if self.leaf_hash(one[0]) == crypto.leaf_hash(one[1])]
+        fits: list[tuple[int, bytes, Proof]] = []
+        for block, value in blocks:
+            own, proof = self.leaf_hash(block), proofs.get(block)
+            if own == crypto.leaf_hash(value) or (own is None and proof is not None):
+                fits.append((block, value, proof or Proof([])))
         try:
-            self.put_many([(block, value, Proof([])) for block, value in fits])
+            self.put_many(fits)
         except IntegrityError:  # a node above one says otherwise: a block with a proof settles it
-            for block, value in fits:
+            for block, value, proof in fits:
                 with suppress(IntegrityError):
-                    self.put(block, value, Proof([]))
-        return [block for block, _ in fits if self.has(block)]
+                    self.put(block, value, proof)
+        return [block for block, _, _ in fits if self.has(block)]
 
     def _count(self, blocks: int, size: int) -> None:
         self.dirty_blocks += blocks

@@ -116,6 +116,15 @@ class MerkleTree:
             node = NodeIndex(above.index)
         return False
 
+    def damaged_above(self, block: int) -> bool:
+        """Whether hashes that a proof of a block may build on turned out to be damaged here."""
+        leaf, tops = flat_tree.leaf(block), flat_tree.full_roots(2 * self.length)
+        above = ((node, flat_tree.parent(NodeIndex(node))) for node in self._rotten)
+        return any(
+            node in tops or flat_tree.left_span(top) <= leaf <= flat_tree.right_span(top)
+            for node, top in above
+        )
+
     def measure(self) -> int:
         """The length that the known nodes speak of: from the highest of nodes 0, 1, 3, 7 and so on.
 

@@ -14,7 +14,7 @@ from datd import crypto
 from datd.crypto import leaf_hash, parent_hash
 from datd.errors import ForkError, IntegrityError
 from datd.feed import flat_tree
-from datd.feed.merkle import MerkleTree, Proof
+from datd.feed.merkle import MerkleTree, Proof, parent_of
 from datd.types import Node, NodeIndex
 
 # L-14. A feed of 2^53 blocks needs 53 siblings and as many roots.
@@ -77,7 +77,8 @@ class Verifier:
                 return True
             if leaf.index in self.loose and self.loose[leaf.index] == leaf.hash:
                 self._bind(leaf)
-                return True
+                if not nodes:
+                    return True
         else:
             leaf = _leaf_of_hash_answer(block, nodes)
             nodes = nodes[1:]
@@ -189,6 +190,8 @@ class _Climb:
                 self._check_order()
             if self.conflicts:
                 self._raise_fork_below()
+            if not is_hash and not all(self.tree.has(one.index) for one in self.nodes[self.used :]):
+                self._keep_surplus(leaf, verifier, signature)
         else:
             self._finish_at_roots(verifier, signature, is_hash=is_hash)
         if is_hash and self.loose is not None:
@@ -246,6 +249,48 @@ class _Climb:
         _check_node(node, self.block)
         self.conflicts.append(node.index)
         return node
+
+    def _keep_surplus(self, leaf: Node, verifier: Verifier, signature: bytes | None) -> None:
+        """Learn what else came along, as far as it holds: the peer may count on all of it.
+
+        While the answer was under way another peer, at another length, may have proven what lies
+        below; a peer that knows we keep hashes (wire.md section 7) sends none of these again.
+        """
+        self.top, self.used, sure = leaf, 0, len(self.found)
+        ends = [flat_tree.right_span(NodeIndex(one.index)) for one in (leaf, *self.nodes)]
+        roots = flat_tree.full_roots(max(ends) + 2) if signature is not None else []
+        with suppress(IntegrityError):
+            while self.top.index not in roots and self._lift():
+                if self.tree.has(self.top.index):
+                    sure = len(self.found)
+                    if self.used == len(self.nodes):
+                        break
+            else:
+                self._finish_at_roots(verifier, signature, is_hash=False)
+                sure = len(self.found)
+        del self.found[sure:]
+
+    def _lift(self) -> bool:
+        """One step up, with a sibling of the peer's or of ours; whether there is one.
+
+        Raises:
+            IntegrityError: It says otherwise than what is held here.
+        """
+        top, left = self.top, self.nodes[self.used : self.used + 1]
+        index = flat_tree.sibling(NodeIndex(top.index))
+        sibling = self.tree.get(index)
+        if left and left[0].index == index:
+            sibling = self._take(left[0])
+            self.used += 1
+        if sibling is None:
+            return False
+        if not self.tree.has(top.index):
+            self.found.append(top)
+        self.top = parent_of(*sorted((top, sibling)))
+        own = self.tree.get(self.top.index)
+        if self.conflicts or (own is not None and own.hash != self.top.hash):
+            raise IntegrityError(f"surplus nodes of block {self.block} contradict what is held")
+        return True
 
     def _finish_at_roots(
         self, verifier: Verifier, signature: bytes | None, *, is_hash: bool

@@ -42,15 +42,18 @@ class Appetite:
             return
         if self._lacking(opened) is None:
             opened.no_room = None
+            self._services.events.tell("disk.room", self._record.key)
             opened.wants.apply(opened)
 
     def _stop_fetching(self, opened: OpenArchive, why: str) -> None:
         log.warning("%s fetches nothing more: %s", self._record.key.discovery_key, why)
         opened.no_room = why
+        self._services.events.tell("disk.full", self._record.key, reason=why)
         for live in opened.live_feeds:
             live.picker.want([])
             live.refuse(NoRoom(why))
 
     def _lacking(self, opened: OpenArchive) -> str | None:
         held = sum(live.present_bytes for live in opened.live_feeds)
-        return self._services.room.refusal(held)
+        full = self._services.room.refusal(held)
+        return full if full is not None else self._services.allowance(self._record, held)

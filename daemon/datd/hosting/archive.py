@@ -1,7 +1,6 @@
 """A hosted archive: what is kept of it while it is quiet, and its asynchronous face."""
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from datd.hosting.bookkeeping import Bookkeeping
 from datd.hosting.changes import Changes
 from datd.hosting.lane import Lane
 from datd.hosting.live_feed import LiveFeed
+from datd.hosting.news import News
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.place import Place
 from datd.hosting.reach import Reach
@@ -31,8 +31,6 @@ from datd.types import Address
 # A page of entries, and the mark at which the next one starts.
 Page = tuple[list[EntryView], str | None]
 Peers = list[PeerView]
-
-log = logging.getLogger(__name__)
 
 
 class HostedArchive:
@@ -64,7 +62,8 @@ class HostedArchive:
         self._policy = asyncio.Lock()
         self.writing = asyncio.Lock()
         self._stock = StockTaking(services.spawn, self._take_stock)
-        self._book = Bookkeeping(record, services.catalogue)
+        self._news = News(record, services, self._stock.soon)
+        self._book = Bookkeeping(record, services.catalogue, self._news.change)
         self._reach = Reach(record, services)
         self._appetite = Appetite(record, services)
 
@@ -131,7 +130,7 @@ class HostedArchive:
             await self._book.change(with_sweep(changes, self.record, prune=prune))
             if SETTINGS & changes.fields.keys():
                 await self._want_otherwise()
-            if "networks" in changes.fields and not self.paused:
+            if {"networks", "web_sources"} & changes.fields.keys() and not self.paused:
                 self.join()
 
     async def _want_otherwise(self) -> None:
@@ -184,20 +183,18 @@ class HostedArchive:
                     clean=not self.record.dirty,
                     choose=self._services.choose,
                     before_write=self._book.soil,
-                    on_damage=self._stock.soon,
+                    on_damage=self._news.damaged,
                     wants=Wants(self.record),
-                    secret=await self._lane.run(self._secret),
+                    secret=await self._lane.run(self._services.secrets.to_sign_with, self.record),
                 )
                 self.error = None
+                self._opened.wanted = self._reach.wanted
+                self._opened.metadata.on_first = self._stock.soon
+                self._news.recovered()
                 dedup.watch(self, self._opened, self._services.shelf)
                 self._opened.wants.apply(self._opened)
                 self._stock.soon()
             return self._opened
-
-    def _secret(self) -> bytes | None:
-        # A key that signed two histories signs nothing any more (reliability.md 3.4).
-        ours = self.record.writable and self.record.conflict is None
-        return self._services.secrets.read(self.key.discovery_key) if ours else None
 
     async def retire(self) -> None:
         """End everything; it was removed. Who still reads it gets an error."""
@@ -223,7 +220,7 @@ class HostedArchive:
             opened = self._opened
             if opened is None:
                 return
-            self._reach.hungry(self._misses_blocks())
+            self._reach.hungry(self._misses_blocks() or opened.metadata.lonely)
             opened.wants.refresh(opened)
             if opened.dirty and not opened.broken:
                 await opened.flush()
@@ -256,9 +253,8 @@ class HostedArchive:
 
     def fail(self, error: StorageError) -> None:
         """Note that the files cannot be used; the operator sees it in the archive's state."""
-        if self.error is None:
-            log.error("%s: %s", self.key.discovery_key, error)
         self.error = str(error)
+        self._news.failed(self.error)
         if self._opened is not None:
             self._opened.broken = True
 
@@ -290,7 +286,7 @@ class HostedArchive:
         if self._opened is not None:
             self._appetite.look_for_room(self._opened)
 
-    async def blocks_stored(self, live: LiveFeed, stored: Stored) -> None:
+    def blocks_stored(self, live: LiveFeed, stored: Stored) -> None:
         """Blocks were written: count them, and see whether the archive is complete."""
         opened = self._opened
         if opened is None:
@@ -301,8 +297,7 @@ class HostedArchive:
         self._services.room.held += stored.size
         if live is opened.metadata:
             self.record.updated_at = self._services.wall_clock()
-            if opened.content is None and live.feed.has(0):
-                await self._content_found(opened)
+            self._news.grown(opened)
         if live.picker.idle:
             self._stock.soon()
 
@@ -316,6 +311,7 @@ class HostedArchive:
         """Bytes of our own were written, and peers know."""
         self.record.updated_at = self._services.wall_clock()
         self._services.room.held += size
+        self._news.grown(self._opened)
         self._stock.soon()
 
     async def in_conflict(
@@ -323,11 +319,10 @@ class HostedArchive:
     ) -> None:
         """A peer proved a second history: keep the proof of both, and the first one (T-22)."""
         if self.record.conflict is None:
-            log.error("%s: two histories are signed", self.key.discovery_key)
-            self.record.conflict = census.conflict(live.feed.discovery_key, error, kept)
-            await self._book.save()
+            await self._book.save(self._news.conflict(live.feed.discovery_key, error, kept))
 
-    async def _content_found(self, opened: OpenArchive) -> None:
+    async def find_content(self, opened: OpenArchive) -> None:
+        """Open the content feed if metadata names it by now."""
         async with self._gate:
             new = await opened.open_content()
         if new:
@@ -338,17 +333,18 @@ class HostedArchive:
 
     def blocks_served(self, size: int) -> None:
         """Bytes of blocks went out."""
-        now = self._services.clock()
-        self.traffic.uploaded.add(size, now)
-        self._services.traffic.uploaded.add(size, now)
+        for traffic in (self.traffic, self._services.traffic):
+            traffic.uploaded.add(size, self._services.clock())
 
     async def _take_stock(self) -> None:
         if self._opened is None:
             return
         async with self.opened() as opened:
+            await self.find_content(opened)
             self._services.room.gave_back(await census.take(opened, self.record))
             self._remember(opened)
-            self._reach.hungry(self._misses_blocks())
+            self._news.counted(opened)
+            self._reach.hungry(self._misses_blocks() or opened.metadata.lonely)
             if self._services.shelf is not None:
                 known = self._services.shelf.known
                 await noting.note(known, self.key.discovery_key.raw, opened)
@@ -424,6 +420,11 @@ class HostedArchive:
         opened = self._opened
         return "syncing" if opened is not None and opened.connections else "searching"
 
+    @property
+    def peers_connected(self) -> int:
+        """Peers it talks with just now."""
+        return len(self._opened.connections) if self._opened is not None else 0
+
     async def view(self) -> ArchiveView:
         """The archive as the interface shows it."""
         if self._opened is not None:
@@ -441,10 +442,9 @@ class HostedArchive:
 
     def peers(self) -> Peers:
         """Everybody known to have this archive, the dropped ones and why included."""
-        services = self._services
         return showing.peer_views(
             self.key,
             self._reach.peers(),
             self._opened.connections if self._opened is not None else (),
-            since_epoch=services.wall_clock() - services.clock(),
+            since_epoch=self._services.wall_clock() - self._services.clock(),
         )

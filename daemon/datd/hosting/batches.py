@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from datd.errors import BlockMissing, ForkError, IntegrityError
-from datd.feed.feed import Feed
+from datd.errors import BlockMissing, ForkError, HashesLost, IntegrityError
+from datd.feed.feed import Feed, Proofs
 from datd.feed.merkle import Proof
 from datd.wire import messages
 
@@ -30,7 +30,7 @@ class Stored(NamedTuple):
     size: int
     present_bytes: int
     digests: list[int]
-    error: IntegrityError | None
+    error: IntegrityError | HashesLost | None
     kept: tuple[int, bytes, bytes] | None = None
     hashes: Sequence[int] = ()
 
@@ -52,13 +52,37 @@ class Served:
     left: Sequence[messages.Request] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Blocks that came from elsewhere on this machine.
+
+    Attributes:
+        blocks: Their numbers and bytes.
+        proofs: Of those whose own hash may not be known here; see `Feed.put_known`.
+    """
+
+    blocks: Sequence[tuple[int, bytes]]
+    proofs: Proofs = field(default_factory=dict)
+
+    def store(self, feed: Feed) -> Stored:
+        """Write those that are proven.
+
+        Raises:
+            StorageError: The disk refused; some may be written.
+        """
+        new = {index: len(value) for index, value in self.blocks if not feed.has(index)}
+        here = feed.put_known(self.blocks, self.proofs)
+        size = sum(new.get(index, 0) for index in here)
+        return Stored(here, size, feed.present_bytes, [], None)
+
+
 def store_batch(feed: Feed, blocks: Sequence[messages.Data], ask: Sequence[int]) -> Stored:
     """Verify and write blocks of a peer; then say what is held above those to ask for next.
 
     Raises:
         StorageError: The disk refused. Nothing counts as written.
     """
-    error: IntegrityError | None = None
+    error: IntegrityError | HashesLost | None = None
     try:
         indexes = feed.put_many(
             [(data.index, data.value, Proof(data.nodes, data.signature)) for data in blocks]
@@ -66,6 +90,9 @@ def store_batch(feed: Feed, blocks: Sequence[messages.Data], ask: Sequence[int])
     except IntegrityError as raised:
         error = raised
         indexes = raised.stored
+        if not isinstance(raised, ForkError) and feed.damaged_above(raised.index):
+            # It was made for somebody who has hashes that are gone here since.
+            error = HashesLost(f"hashes above block {raised.index} are damaged on this disk")
     new = set(indexes)
     size = sum(len(data.value or b"") for data in blocks if data.index in new)
     # A connection may have been cut off after its last batch was stored, and before anybody heard
@@ -93,18 +120,6 @@ def _with_neighbours(feed: Feed, hashes: Sequence[int], *, whole: bool) -> list[
     # shall wait for it any longer. Only behind a bad answer the others were not looked at.
     known = [one for i in hashes for one in (i, i ^ 1) if feed.leaf_hash(one) is not None]
     return [*dict.fromkeys([*hashes, *known] if whole else known)]
-
-
-def store_known(feed: Feed, blocks: Sequence[tuple[int, bytes]]) -> Stored:
-    """Write blocks that came from elsewhere on this machine, if their hashes are proven here.
-
-    Raises:
-        StorageError: The disk refused; of the blocks some may be written.
-    """
-    new = {index: len(value) for index, value in blocks if not feed.has(index)}
-    here = feed.put_known(blocks)
-    size = sum(new.get(index, 0) for index in here)
-    return Stored(here, size, feed.present_bytes, [], None)
 
 
 def digests(feed: Feed, ask: Sequence[int]) -> list[int]:

@@ -1,6 +1,8 @@
 """One archive's page of the catalogue: when what is known of it goes on record."""
 
-from datd.catalogue import Catalogue
+from collections.abc import Callable
+
+from datd.catalogue import Catalogue, Write
 from datd.errors import StorageError
 from datd.hosting.changes import Changes
 from datd.records import Record
@@ -9,17 +11,30 @@ from datd.records import Record
 class Bookkeeping:
     """Keeps a record and the catalogue alike."""
 
-    def __init__(self, record: Record, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        record: Record,
+        catalogue: Catalogue,
+        told: Callable[[Changes], Write | None] = lambda before: None,
+    ) -> None:
+        """Keep a record.
+
+        Args:
+            record: The archive's.
+            catalogue: The book.
+            told: Is given what a change replaced, and gives what else to write with it.
+        """
         self._record = record
         self._catalogue = catalogue
+        self._told = told
 
-    async def save(self) -> None:
-        """Write the record down as it is now.
+    async def save(self, beside: Write | None = None) -> None:
+        """Write the record down as it is now, and something in other books along with it.
 
         Raises:
             StorageError: The catalogue cannot be written.
         """
-        await self._catalogue.save([self._record])
+        await self._catalogue.save([self._record], beside)
 
     async def change(self, changes: Changes) -> None:
         """Write other settings down.
@@ -29,7 +44,7 @@ class Bookkeeping:
         """
         before = changes.exchange(self._record)
         try:
-            await self.save()
+            await self.save(self._told(before))
         except StorageError:
             before.exchange(self._record)
             raise

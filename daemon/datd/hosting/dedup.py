@@ -14,18 +14,19 @@ and its whole hash compared with the proven one; the index is believed nothing.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from bitarray.util import intervals
 
-from datd.errors import BlockMissing, DatdError, StorageError
+from datd.errors import DatdError, StorageError
 from datd.feed.feed import Feed
-from datd.hosting import sampling
-from datd.hosting.known_blocks import KnownBlocks
+from datd.hosting import likeness, sampling
+from datd.hosting.borrowing import Borrower, Shelf
+from datd.hosting.known_blocks import Place
+from datd.hosting.likeness import Compared, Comparison, Piece, Run
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.noting import LEAST_BLOCK
 from datd.hosting.open_archive import OpenArchive
@@ -35,6 +36,7 @@ from datd.replication.block_map import BlockMap
 if TYPE_CHECKING:
     from datd.hosting.archive import HostedArchive
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 # Less than this comes in a few round trips: asking first would take one more.
@@ -68,26 +70,6 @@ _TRIED_ONE_IN: Final = 8
 # block came: what a request may take when others have the block, too (L-16).
 _PATIENCE: Final = 5
 
-# Bytes read from another archive at a time: they are in memory until they are written here.
-_READ_BYTES: Final = 4 * 2**20
-
-
-@dataclass(slots=True)
-class Shelf:
-    """What all archives share for it.
-
-    Attributes:
-        known: Says where blocks may lie.
-        find: The archive of a discovery key, if it is hosted.
-        spawn: Runs a coroutine in a task.
-        savings: Counts for all archives, since the daemon's start.
-    """
-
-    known: KnownBlocks
-    find: Callable[[bytes], "HostedArchive | None"]
-    spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-    savings: Savings = field(default_factory=Savings)
-
 
 class Dedup:
     """Decides for one content feed that is open. Costs nothing until something is to be fetched."""
@@ -107,11 +89,13 @@ class Dedup:
         self._opened = opened
         self._live = live
         self._shelf = shelf
+        self._borrower = Borrower(archive, opened, live, shelf)
         self._considered = BlockMap()
         self._runs: deque[tuple[int, int]] = deque()  # to be looked at
         self._window: list[tuple[int, int]] = []  # looked at just now
         self._fruitless = 0
         self._tried = 0
+        self._places: dict[int, Place] = {}  # where the first ones of a window were found
         self._task: asyncio.Task[None] | None = None
         self._arrived: set[int] = set()
         self._news = asyncio.Event()
@@ -239,6 +223,7 @@ class Dedup:
             Whether to go on with the next window.
         """
         sample = sampling.spread(window)
+        self._places.clear()
         hits = await self._ask(sample, set(window))
         if hits is None or self._too_small():
             return False
@@ -252,8 +237,13 @@ class Dedup:
         if len(promising) < len(window):
             self._release_runs(self._window)
             self._live.picker.hold(promising)
-        for start in range(0, len(promising), _STRETCH):
-            stretch = promising[start : start + _STRETCH]
+        alike = [run for run in likeness.runs(promising, self._places) if run.width > 1]
+        if not await self._compare(alike):
+            return False
+        settled = {index for run in alike for index in range(run.start, run.stop)}
+        singly = [index for index in promising if index not in settled]
+        for start in range(0, len(singly), _STRETCH):
+            stretch = singly[start : start + _STRETCH]
             self._live.picker.hold(stretch)  # in doubt, nothing was held for the sample
             hits = await self._ask(stretch, set(stretch))
             if hits is None:
@@ -261,6 +251,50 @@ class Dedup:
             if len(hits) * _PAYS_ONE_IN < len(stretch):
                 break
         return True
+
+    async def _compare(self, runs: Sequence[Run]) -> bool:
+        """Take over what runs have in common with their likes, by whole subtrees.
+
+        Returns:
+            Whether all hashes came that were asked for.
+        """
+        window = {index for run in runs for index in range(run.start, run.stop)}
+        self._live.picker.hold(sorted(window))
+        asked = found = 0
+        left = [(run, Comparison(run)) for run in runs]
+        while left and found * _PAYS_ONE_IN >= asked - _STRETCH:
+            busy, ask = [], []
+            for run, comparison in left:
+                look = partial(comparison.look, self._live.feed)
+                compared, missing = await self._opened.run(look)
+                if compared:
+                    same = comparison.told(compared, await self._equal(run, compared))
+                    found += await self._take_pieces(run, same)
+                if compared or missing:
+                    busy.append((run, comparison))
+                ask += missing
+            left = busy
+            asked += len(ask)
+            if ask and await self._ask(ask, window) is None:
+                return False
+        return True
+
+    async def _equal(self, run: Run, compared: Sequence[Compared]) -> list[bool]:
+        call = partial(likeness.equal, compared=compared, shift=run.shift)
+        return await self._borrower.read(run.archive, call) or [False] * len(compared)
+
+    async def _take_pieces(self, run: Run, pieces: Iterable[Piece]) -> int:
+        """Take blocks that are known to be the same; gives how many."""
+        have = self._live.picker.have
+        blocks = [
+            index
+            for block, count in pieces
+            for index in range(block, block + count)
+            if index not in have
+        ]
+        await self._borrower.take(run.archive, [(index, index + run.shift) for index in blocks])
+        self._release(blocks)
+        return len(blocks)
 
     async def _ask(self, indexes: Sequence[int], window: set[int]) -> set[int] | None:
         """Have hashes asked for, and take over what is known.
@@ -276,7 +310,7 @@ class Dedup:
         picker = self._live.picker
         hits = {index for index in indexes if index in picker.have}
         waiting = set(indexes) - hits
-        self._count(Savings(asked=len(waiting)))
+        self._borrower.count(Savings(asked=len(waiting)))
         picker.ask_hashes(sorted(waiting))
         self._live.ask_all()
         while waiting:
@@ -331,38 +365,16 @@ class Dedup:
         by_archive: dict[bytes, list[tuple[int, int]]] = {}
         for index, place in zip(told, places, strict=True):
             if place is not None:
+                if len(self._places) < 2 * sampling.MOST_SAMPLE:
+                    self._places[index] = place
                 by_archive.setdefault(place.archive, []).append((index, place.block))
         hits = {index for found in by_archive.values() for index, _ in found}
         # The hash of a neighbour may be still to come.
         self._release((came & window | told.keys()) - hits)
         for name, found in by_archive.items():
-            await self._take_from(name, found)
+            await self._borrower.take(name, found)
         self._release(hits)  # those that turned out to be other ones, or gone
         return hits
-
-    async def _take_from(self, name: bytes, pairs: Sequence[tuple[int, int]]) -> None:
-        """Take blocks of another archive, or of this one: pairs of the block here and there."""
-        at = 0
-        while at < len(pairs):
-            source = self._shelf.find(name)
-            if source is None or source.error is not None or not self._archive.may_store():
-                return
-            values = await _read_from(source, [there for _, there in pairs[at:]])
-            if not values:
-                return
-            found = [
-                (here, value)
-                for (here, _), value in zip(pairs[at:], values, strict=False)
-                if value is not None
-            ]
-            stored = await self._opened.take_over(self._live, found)
-            self._archive.blocks_taken_over(self._live, stored)
-            self._count(Savings(blocks=len(stored.here), bytes=stored.size))
-            at += len(values)
-
-    def _count(self, more: Savings) -> None:
-        self._archive.traffic.saved.add(more)
-        self._shelf.savings.add(more)
 
     def _release_runs(self, runs: Iterable[tuple[int, int]]) -> None:
         for start, stop in runs:
@@ -378,33 +390,6 @@ def watch(archive: "HostedArchive", opened: OpenArchive, shelf: Shelf | None) ->
     """Look out for known blocks in what an archive fetches of content, once that is open."""
     if shelf is not None and opened.content is not None and opened.dedup is None:
         opened.dedup = Dedup(archive, opened, opened.content, shelf)
-
-
-async def _read_from(source: "HostedArchive", blocks: Sequence[int]) -> list[bytes | None]:
-    """Read blocks in the lane of their archive; none if that cannot be used."""
-    try:
-        async with source.opened() as lender:
-            if lender.content is None:
-                return []
-            return await lender.run(partial(_read, lender.content.feed, blocks))
-    except DatdError:
-        return []  # its own state tells why
-
-
-def _read(feed: Feed, blocks: Sequence[int]) -> list[bytes | None]:
-    """The first of these blocks, as many as fit into memory; None for those that are not there."""
-    values: list[bytes | None] = []
-    size = 0
-    for block in blocks:
-        if size >= _READ_BYTES:
-            break
-        try:
-            value: bytes | None = feed.get(block)
-        except BlockMissing:
-            value = None
-        values.append(value)
-        size += len(value or b"")
-    return values
 
 
 def _hashes(feed: Feed, indexes: Sequence[int]) -> list[bytes | None]:

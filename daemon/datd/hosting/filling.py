@@ -18,6 +18,7 @@ from datd.archive.entries import Stat
 from datd.errors import BlockMissing, NoRoom
 from datd.feed.feed import Feed
 from datd.hosting.archive import HostedArchive
+from datd.hosting.batches import Known
 from datd.hosting.jobs import Job
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.newest import settle
@@ -159,7 +160,7 @@ class Filling:
             return
         if not self._archive.may_store():
             raise NoRoom(opened.no_room or "there is no room for more")
-        stored = await opened.take_over(live, pairs)
+        stored = await opened.take_over(live, Known(pairs))
         self._archive.blocks_taken_over(live, stored)
         self._bytes += stored.size
 

@@ -73,6 +73,11 @@ class DataFolder:
         return self.path / "index" / "history.sqlite3"
 
     @property
+    def audit(self) -> Path:
+        """The newest file of the audit log: who changed what."""
+        return self.path / "audit.jsonl"
+
+    @property
     def catalogue(self) -> Path:
         """The catalogue's file."""
         return self.path / "catalogue.sqlite3"

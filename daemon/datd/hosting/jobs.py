@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -76,17 +77,29 @@ class Job:
 
 
 class Jobs:
-    """The book of jobs: all that run, and the last that ended."""
+    """The book of jobs: all that run, and the last that ended.
 
-    def __init__(self, spawn: Spawn, wall_clock: Callable[[], float]) -> None:
+    Attributes:
+        ended: How many have ended, by kind and how.
+    """
+
+    def __init__(
+        self,
+        spawn: Spawn,
+        wall_clock: Callable[[], float],
+        tell: Callable[[Job], None] = lambda job: None,
+    ) -> None:
         """Start with none.
 
         Args:
             spawn: Runs a coroutine in a task.
             wall_clock: Seconds since 1970.
+            tell: Is given each job when it begins, and when it has ended.
         """
+        self._tell = tell
         self._spawn = spawn
         self._wall_clock = wall_clock
+        self.ended: Counter[tuple[JobKind, JobState]] = Counter()
         self._running: dict[str, Job] = {}
         self._ended: dict[str, Job] = {}
         self._turns = {kind: asyncio.Semaphore(AT_ONCE) for kind in get_args(JobKind)}
@@ -120,6 +133,7 @@ class Jobs:
         job.task = self._spawn(self._run(job, work))
         # By callback: a task that is cancelled before its first step reaches no `finally`.
         job.task.add_done_callback(lambda task: self._over(job, cancelled=task.cancelled()))
+        self._tell(job)
         return job
 
     def require_room(self) -> None:
@@ -207,5 +221,7 @@ class Jobs:
         job.ended_at = self._wall_clock()
         del self._running[job.id]
         self._ended[job.id] = job
+        self.ended[job.kind, job.state] += 1
         while len(self._ended) > KEPT:
             del self._ended[next(iter(self._ended))]
+        self._tell(job)

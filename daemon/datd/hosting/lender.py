@@ -103,6 +103,7 @@ async def copy_feeds(lender: Lender, archive: HostedArchive, job: Job) -> None:
             feeds = [feed for feed in (lender.metadata, lender.content) if feed is not None]
             job.total = sum(feed.present_bytes for feed in feeds)
             for feed in feeds:
+                await archive.find_content(opened)
                 live = opened.live_feed(feed.discovery_key)
                 if live is not None:
                     taken += await _copy(feed, live, opened, archive, job)
@@ -126,7 +127,7 @@ async def _copy(
         if stored.error is not None:
             raise stored.error
         # As from a peer, but for the traffic, of which there was none.
-        await archive.blocks_stored(live, stored._replace(size=0))
+        archive.blocks_stored(live, stored._replace(size=0))
         archive.blocks_taken_over(live, stored)
         taken += len(stored.here)
         job.done += stored.size

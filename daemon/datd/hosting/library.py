@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from datd import __version__, crypto
-from datd.errors import ArchiveExists, DatdError, SecretRefused, StorageError, UnknownArchive
-from datd.hosting import noting
+from datd.errors import ArchiveExists, SecretRefused, StorageError, UnknownArchive
+from datd.hosting import news, noting
 from datd.hosting.adoption import Adoption, require_possible
 from datd.hosting.archive import HostedArchive
 from datd.hosting.buffers import Share, Unfinished, Unsent
 from datd.hosting.changes import Changes
 from datd.hosting.founding import found
+from datd.hosting.herald import Herald
 from datd.hosting.history_index import HistoryIndex
 from datd.hosting.jobs import Job
+from datd.hosting.line import Line
+from datd.hosting.opening import look_at
 from datd.hosting.peer import PeerConnection
 from datd.hosting.publishing import Publisher
 from datd.hosting.register import Register
@@ -31,7 +34,6 @@ from datd.hosting.views import DaemonView, PeerView
 from datd.hosting.workshop import Workshop
 from datd.keys import Key
 from datd.records import Forking, ImportRules, Record, Summary
-from datd.swarm.roster import Connection
 from datd.types import Address
 
 log = logging.getLogger(__name__)
@@ -52,10 +54,12 @@ class Library:
         workshop: Does long work on them.
         adoption: Takes over what lies in folders of this host.
         versions: Answers what changed in them, and when.
+        herald: Passes on what happens.
+        services: What they share.
     """
 
     def __init__(self, services: Services, *, peer_id: bytes) -> None:
-        self._services = services
+        self.services = services
         self._peer_id = peer_id
         self._register = Register()
         self.publisher = Publisher(services)
@@ -64,26 +68,29 @@ class Library:
             services, self.workshop, self.take_in, self.take_secret, self._register.of_key
         )
         self.versions = Versions(HistoryIndex(services.history), services.spawn)
+        self.herald = Herald(services, self.versions, self._register.of_key)
         self._looking: set[asyncio.Task[None]] = set()
         self._started_at = services.wall_clock()
         self._adding = asyncio.Lock()
-        self._unfinished: Unfinished[Connection] = Unfinished()
+        self._unfinished: Unfinished[Line] = Unfinished()
         self._unsent = Unsent()
 
     # ---- life
 
     async def start(self, records: Sequence[Record]) -> None:
         """Host everything that the catalogue tells of. No archive is opened by that."""
+        await self.services.events.start()
         for record in records:
-            archive = self._register.enter(HostedArchive(record, self._services))
+            archive = self._register.enter(HostedArchive(record, self.services))
             if not archive.paused:
                 archive.join(at_once=False)
         self._count_room()
         # After a crash the files know more than the catalogue. READY does not wait for that.
         self._look_soon([a for a in self._register.all() if a.record.dirty])
         await self.workshop.start(self.archives())
-        if self._services.shelf is not None:
-            self._soon(noting.catch_up(self._services.shelf.known, self.archives()))
+        await self.herald.start()
+        if self.services.shelf is not None:
+            self._soon(noting.catch_up(self.services.shelf.known, self.archives()))
 
     async def keep_tidy(self) -> None:
         """Flush and close what is not used, for ever: the one clock of all archives."""
@@ -109,6 +116,7 @@ class Library:
 
     async def close(self) -> None:
         """Flush and close everything. Connections have ended before."""
+        await self.herald.close()
         await self.workshop.close()
         await self.versions.close()
         for task in self._looking:
@@ -117,26 +125,26 @@ class Library:
             await asyncio.wait(self._looking)
         await self.tidy(close=True)
         await self._save()
+        await self.services.events.close()
 
     def _look_soon(self, archives: Sequence[HostedArchive]) -> None:
         if archives:
-            self._soon(_look_at(archives))
+            self._soon(look_at(archives))
 
     def _soon(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._services.spawn(work)
+        task = self.services.spawn(work)
         self._looking.add(task)
         task.add_done_callback(self._looking.discard)
 
     def _count_room(self) -> None:
-        summaries = (archive.record.summary for archive in self._register.all())
-        self._services.room.held = sum(summary.bytes_have for summary in summaries)
+        self.services.room.held = sum(a.record.summary.bytes_have for a in self._register.all())
 
     async def _save(self) -> None:
-        self._count_room()
         changed = [a for a in self._register.all() if a.take_changes()]
+        self._count_room()
         if changed:
             try:
-                await self._services.catalogue.save([a.record for a in changed])
+                await self.services.catalogue.save([a.record for a in changed])
             except StorageError as error:
                 # Only counters are lost, and they will be saved the next time.
                 log.error("%s", error)
@@ -167,7 +175,7 @@ class Library:
         Raises:
             ArchiveExists: It is hosted with other settings, or the name or domain is taken.
         """
-        services = self._services
+        services = self.services
         async with self._adding:
             known = self._register.of_key(key)
             if known is not None:
@@ -183,7 +191,7 @@ class Library:
             # A removal leaves the secret key of an archive of ours, unless told otherwise.
             secret = await asyncio.to_thread(services.secrets.read, key.discovery_key)
             record.writable = secret is not None
-            archive = HostedArchive(record, self._services)
+            archive = HostedArchive(record, self.services)
             # Files that lie there already (kept by a removal) are looked over before they are used.
             record.dirty = archive.folder.exists()
             return await self._host(archive), True
@@ -214,7 +222,7 @@ class Library:
             ArchiveExists: The name or domain is taken.
             StorageError: The disk refused; then there is no such archive.
         """
-        services = self._services
+        services = self.services
         async with self._adding:
             self._require_free(settings)
             key = await asyncio.to_thread(found, services.folder, services.secrets, services.pool)
@@ -253,15 +261,16 @@ class Library:
                     "(`adopt` of that archive), or remove that one first"
                 )
             self._require_free(settings)
-            record = record_of(key, self._services.wall_clock(), peers, settings)
+            record = record_of(key, self.services.wall_clock(), peers, settings)
             where.exchange(record)
-            return await self._host(HostedArchive(record, self._services))
+            return await self._host(HostedArchive(record, self.services))
 
     def _require_free(self, settings: Settings) -> None:
         self._register.require_free(settings.get("name"), settings.get("domain"))
 
     async def _host(self, archive: HostedArchive) -> HostedArchive:
-        await self._services.catalogue.add(archive.record)
+        told = news.of_arrival(archive.record, self.services)
+        await self.services.catalogue.add(archive.record, told)
         self._register.enter(archive)
         if not archive.paused:
             archive.join()
@@ -310,13 +319,13 @@ class Library:
             raise SecretRefused("this is not the secret key of this archive")
         if archive.record.writable and await self.secret_of(archive) == secret:
             return  # to open it anew would end whatever is being written
-        await asyncio.to_thread(self._services.secrets.keep, secret)
+        await asyncio.to_thread(self.services.secrets.keep, secret)
         await archive.change(Changes({"writable": True}))
         await archive.tidy(close=True)  # it is opened with the key next time
 
     async def secret_of(self, archive: HostedArchive) -> bytes | None:
         """The archive's 64-byte secret key, if it is here."""
-        return await asyncio.to_thread(self._services.secrets.read, archive.key.discovery_key)
+        return await asyncio.to_thread(self.services.secrets.read, archive.key.discovery_key)
 
     async def cancel(self, job: Job) -> None:
         """End a job, if it runs; what it did so far stays."""
@@ -331,10 +340,14 @@ class Library:
         archive = self._register.of_domain(domain)
         return None if archive is None or archive.paused else archive
 
+    def of_name(self, name: str) -> HostedArchive | None:
+        """The archive that is called exactly so; no key finds one, nor the beginning of a name."""
+        return self._register.of_name(name)
+
     @property
     def networks(self) -> list[str]:
         """Names of the discovery networks in use."""
-        return self._services.networks
+        return self.services.networks
 
     def find(self, reference: str) -> HostedArchive:
         """The archive that somebody means; see `Register.find`.
@@ -370,28 +383,30 @@ class Library:
             await self.workshop.forget(archive)
             self._register.strike(archive)
             try:
-                await self._services.catalogue.remove(archive.key)
+                told = news.of_removal(archive.record, self.services)
+                await self.services.catalogue.remove(archive.key, told)
             except StorageError:
                 self._register.enter(archive)
                 raise
             await archive.retire()
+            self.services.room.held -= archive.record.summary.bytes_have
             await self.versions.forget(archive)
-            if self._services.shelf is not None:
-                await self._services.shelf.known.forget(archive.key.discovery_key.raw)
+            if self.services.shelf is not None:
+                await self.services.shelf.known.forget(archive.key.discovery_key.raw)
             if not keep_data:
                 await asyncio.to_thread(shutil.rmtree, archive.folder, ignore_errors=True)
             if delete_key:
-                await asyncio.to_thread(self._services.secrets.remove, archive.key.discovery_key)
+                await asyncio.to_thread(self.services.secrets.remove, archive.key.discovery_key)
 
     # ---- the network's side
 
-    async def serve(self, connection: Connection) -> None:
+    async def serve(self, connection: Line) -> None:
         """Run one connection, whoever dialled. Errors are for the swarm to judge."""
         peer = PeerConnection(
             connection,
             peer_id=self._peer_id,
             find=self._find_for_peer,
-            clock=self._services.clock,
+            clock=self.services.clock,
             unfinished=self._unfinished,
             unsent=Share(self._unsent),
         )
@@ -408,7 +423,7 @@ class Library:
 
     async def view(self) -> DaemonView:
         """The whole daemon in numbers."""
-        services, now = self._services, self._services.clock()
+        services, now = self.services, self.services.clock()
         peers = self.peers()
         summaries = [a.record.summary for a in self._register.all()]
         return DaemonView(
@@ -433,16 +448,3 @@ class Library:
     def peers(self) -> list[PeerView]:
         """The peers of all archives."""
         return [peer for archive in self._register.all() for peer in archive.peers()]
-
-
-async def _look_at(archives: Sequence[HostedArchive]) -> None:
-    """Open archives one after the other, so that it is known what their files hold."""
-    for archive in archives:
-        try:
-            async with archive.opened():
-                pass
-        except DatdError:
-            continue  # removed meanwhile, or its state says why
-        except Exception:
-            # Nobody waits for this task, and its fault must not end the daemon.
-            log.exception("opening %s failed", archive.key.discovery_key)

@@ -27,8 +27,11 @@ class LiveFeed:
         present_bytes: Bytes of the blocks held, as the lane counted them last.
         exchanges: Who exchanges this feed with us.
         unproven: A length that peers claimed and did not prove when they were asked.
+        watched: Whether somebody waits for whatever is appended next.
         on_hashes: Is told of blocks whose leaf hashes `picker.ask_hashes` has asked for: they came,
             or will not come; `Feed.leaf_hash` tells, in the lane.
+        news: Set, and replaced, when blocks arrive.
+        on_first: Is told when block 0 is here, also if whoever brought it has gone meanwhile.
     """
 
     def __init__(
@@ -40,7 +43,10 @@ class LiveFeed:
         self.present_bytes = present_bytes
         self.exchanges: dict[FeedExchange, PeerConnection] = {}
         self.unproven = 0
+        self.watched = False
         self.on_hashes: Callable[[list[int]], None] | None = None
+        self.news = asyncio.Event()
+        self.on_first: Callable[[], None] | None = None
         self._readers: dict[int, list[asyncio.Future[None]]] = {}
         self._listeners: list[asyncio.Future[None]] = []
         self.picker.on_reach = self._reached
@@ -60,6 +66,11 @@ class LiveFeed:
         self._seekers.setdefault(position, []).append(found)
         self.ask_all()
         return await found
+
+    @property
+    def lonely(self) -> bool:
+        """Whether somebody waits for news of it, and nobody is there who could bring them."""
+        return self.watched and not self.exchanges
 
     async def longer(self) -> None:
         """Wait until a peer tells of a longer feed than anybody before."""
@@ -125,6 +136,10 @@ class LiveFeed:
                         reader.set_result(None)
         for exchange, connection in self.exchanges.items():
             connection.tell(exchange, exchange.stored(indexes))
+        self.news.set()
+        self.news = asyncio.Event()
+        if self.on_first is not None and 0 in indexes:
+            self.on_first()
 
     def hashes_arrived(self, indexes: Iterable[int]) -> None:
         """The hashes of these blocks are here, or will not come: tell who asked for them."""

@@ -35,6 +35,7 @@ async def settle(opened: OpenArchive, version: int | None, wait: float) -> None:
         return
     if opened.no_room is not None:
         raise NoRoom(opened.no_room)
+    opened.want()
     if not live.feed.length:
         try:
             async with asyncio.timeout(max(0.0, wait)):
@@ -74,7 +75,8 @@ async def _begin(live: LiveFeed, version: int | None) -> None:
 
 async def _listen(live: LiveFeed, patience: float) -> None:
     """Let peers that were just connected tell what they have."""
-    if not any(exchange.heard for exchange in live.exchanges):
+    # Of an archive of ours nobody has more.
+    if not live.feed.writable and not any(exchange.heard for exchange in live.exchanges):
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, patience)):
                 await live.longer()

@@ -20,7 +20,7 @@ from datd.errors import (
     StorageError,
     Timeout,
 )
-from datd.hosting.batches import Served, Stored, digests, serve_batch, store_batch, store_known
+from datd.hosting.batches import Known, Served, Stored, digests, serve_batch, store_batch
 from datd.hosting.growing import Growing, Grown
 from datd.hosting.lane import Lane
 from datd.hosting.live_feed import LiveFeed
@@ -63,6 +63,7 @@ class OpenArchive:
         dedup: Takes over content that is known here, where that is looked for.
         desk: Where it is written, once somebody does.
         place: Its files.
+        wanted: Called when somebody waits for what is missing.
         broken: Whether a file failed: nothing is written any more, and it is to be opened anew.
     """
 
@@ -74,7 +75,7 @@ class OpenArchive:
         *,
         choose: Callable[[int], int],
         before_write: Callable[[], Awaitable[None]],
-        on_damage: Callable[[], None],
+        on_damage: Callable[["OpenArchive", LiveFeed, list[int]], None],
         wants: Wants,
         secret: bytes | None = None,
     ) -> None:
@@ -89,6 +90,7 @@ class OpenArchive:
         self.no_room: str | None = None
         self.dedup: Dedup | None = None
         self.broken = False
+        self.wanted: Callable[[], None] | None = None
         self.desk: Desk | None = None
         self._closed = False
         self.place = place
@@ -110,7 +112,7 @@ class OpenArchive:
         clean: bool,
         choose: Callable[[int], int],
         before_write: Callable[[], Awaitable[None]],
-        on_damage: Callable[[], None],
+        on_damage: Callable[["OpenArchive", LiveFeed, list[int]], None],
         wants: Wants,
         secret: bytes | None = None,
     ) -> "OpenArchive":
@@ -124,7 +126,7 @@ class OpenArchive:
             clean: Whether it was closed in order; if not, the files are looked over.
             choose: Gives a random number below its argument.
             before_write: Awaited before the first write of a batch.
-            on_damage: Called when blocks turned out to be damaged on disk.
+            on_damage: Told of blocks of a feed of it that turned out to be damaged on disk.
             wants: What its mode wants.
             secret: The archive's 64-byte secret key, if it is ours to write.
 
@@ -208,9 +210,9 @@ class OpenArchive:
         """
         return await self._write(live, partial(store_batch, live.feed, blocks, ask))
 
-    async def take_over(self, live: LiveFeed, blocks: Sequence[tuple[int, bytes]]) -> Stored:
-        """Store blocks found on this machine whose hashes are proven here; see `store`."""
-        return await self._write(live, partial(store_known, live.feed, blocks))
+    async def take_over(self, live: LiveFeed, known: Known) -> Stored:
+        """Store blocks found on this machine, as far as they are proven; see `store`."""
+        return await self._write(live, partial(known.store, live.feed))
 
     async def _write(self, live: LiveFeed, call: Callable[[], Stored]) -> Stored:
         tell: Callable[[Stored], None] = partial(self._stored, live)
@@ -358,7 +360,13 @@ class OpenArchive:
                 self.wants.refuse_old(self, live, missing.index)
                 if self.no_room is not None:
                     raise NoRoom(self.no_room) from None
+                self.want()
                 await self._arrival(live, missing, deadline - loop.time())
+
+    def want(self) -> None:
+        """Say that somebody waits for what is missing here."""
+        if self.wanted is not None:
+            self.wanted()
 
     async def _arrival(self, live: LiveFeed, missing: BlockMissing, wait: float) -> None:
         index = missing.index
@@ -385,7 +393,7 @@ class OpenArchive:
         self.wants.damaged()
         if not self._closed:
             live.lost(blocks)
-            self._on_damage()
+            self._on_damage(self, live, blocks)
 
     @property
     def dirty(self) -> bool:

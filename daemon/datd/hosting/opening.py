@@ -1,15 +1,23 @@
-"""Opens one feed of an archive in its lane."""
+"""Opens one feed of an archive in its lane; or archives, one after the other, to look at them."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from bitarray import bitarray
 
+from datd.errors import DatdError
 from datd.feed.feed import Feed
 from datd.hosting.lane import Lane
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.place import OpenPlace
 from datd.keys import Key
 from datd.storage.base import FeedStorage
+
+if TYPE_CHECKING:
+    from datd.hosting.archive import HostedArchive
+
+log = logging.getLogger(__name__)
 
 
 async def open_live(
@@ -42,3 +50,16 @@ async def open_live(
         return feed, feed.have, feed.present_bytes
 
     return LiveFeed(*await lane.run(opened), choose)
+
+
+async def look_at(archives: "Iterable[HostedArchive]") -> None:
+    """Open archives one after the other, so that it is known what their files hold."""
+    for archive in archives:
+        try:
+            async with archive.opened():
+                pass
+        except DatdError:
+            continue  # removed meanwhile, or its state says why
+        except Exception:
+            # Nobody waits for this task, and its fault must not end the daemon.
+            log.exception("opening %s failed", archive.key.discovery_key)

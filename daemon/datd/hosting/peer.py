@@ -12,18 +12,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from datd.errors import ForkError, ProtocolError, StorageError
+from datd.errors import ForkError, IntegrityError, ProtocolError, StorageError
 from datd.hosting.archive import HostedArchive
 from datd.hosting.asking import requests, settle
 from datd.hosting.batches import Served, Stored
 from datd.hosting.buffers import Share, Unfinished
+from datd.hosting.line import Line
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.stats import Traffic
 from datd.keys import Key
 from datd.replication.exchange import FeedExchange, Send, Store
 from datd.replication.request_queue import QUEUE_LIMIT
-from datd.swarm.roster import Connection, Duplicate
+from datd.swarm.roster import Duplicate
 from datd.wire.messages import Data, Handshake, Message, Request, Unhave
 from datd.wire.session import FeedOffered, HandshakeReceived, MessageReceived, Session, SessionState
 
@@ -68,12 +69,12 @@ class PeerConnection:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: Line,
         *,
         peer_id: bytes,
         find: Callable[[bytes], HostedArchive],
         clock: Callable[[], float],
-        unfinished: Unfinished[Connection],
+        unfinished: Unfinished[Line],
         unsent: Share,
     ) -> None:
         self.connection = connection
@@ -108,7 +109,7 @@ class PeerConnection:
 
         Raises:
             ProtocolError, IntegrityError: The peer is at fault.
-            StorageError: Our disk is.
+            StorageError, HashesLost: Our disk is, or we had no room.
             UnknownArchive: The peer asked for something that is not hosted.
         """
         try:
@@ -302,10 +303,10 @@ class PeerConnection:
         try:
             stored = await opened.store(channel.live, blocks, ask)
         except StorageError as error:
+            if not archive.refused_to_write(error):
+                raise
             channel.exchange.not_stored(blocks)
-            if archive.refused_to_write(error):
-                return
-            raise
+            return
         for index, digest in zip(ask, stored.digests, strict=True):
             self._session.send(channel.number, channel.exchange.request(index, digest))
         channel.ask |= bool(stored.hashes)
@@ -319,11 +320,11 @@ class PeerConnection:
         if stored.here:
             self.traffic.downloaded.add(stored.size, self._clock())
             self.connection.delivered(len(stored.here), stored.size)
-            await archive.blocks_stored(channel.live, stored)
+            archive.blocks_stored(channel.live, stored)
         if stored.error is not None:
             if isinstance(stored.error, ForkError):
                 await archive.in_conflict(channel.live, stored.error, stored.kept)
-            if stored.error.index >= 0:
+            if isinstance(stored.error, IntegrityError) and stored.error.index >= 0:
                 channel.exchange.failed(stored.error.index)
                 self.connection.distrust(channel.live.feed.discovery_key, stored.error.index)
             raise stored.error
@@ -383,9 +384,8 @@ class PeerConnection:
                 return
             self._answer(channel, channel.serving.result())
             channel.serving = None
-        if self._opened is None or not self._session.handshaken:
-            return
-        if not (channel.left or channel.exchange.queued):
+        waits = channel.left or channel.exchange.queued
+        if self._opened is None or not self._session.handshaken or not waits:
             return
         if not self._unsent.take(SERVE_BYTES):
             self._starved = True

@@ -33,6 +33,7 @@ from datd.hosting.open_archive import OpenArchive
 from datd.hosting.own_history import OwnHistory, signed
 from datd.hosting.secrets import Mark
 from datd.hosting.services import Services
+from datd.hosting.spool import Spool
 from datd.importing.chunking import Chunker, chunker
 
 T = TypeVar("T")
@@ -41,8 +42,6 @@ Bytes = AsyncIterator[bytes]
 
 # How long a writer waits for the one before it.
 WAIT_SECONDS = 30.0
-# Of a file that comes slowly, so much is taken before others are kept from writing.
-FIRST_BYTES = 2**20
 # One call into the lane writes about this much.
 WRITE_BYTES = 4 * 2**20
 # A call that removes a folder looks at this many files; each makes an entry of a few hundred bytes.
@@ -371,19 +370,22 @@ class Publisher:
         check: Check = _anything,
         mode: int = 0o644,
     ) -> Put:
-        """Write a file; see `Desk.put`. Who sends slowly keeps nobody waiting for its first MiB."""
+        """Write a file; see `Desk.put`. Who sends slowly keeps nobody from writing meanwhile."""
         path = "/" + "/".join(stored_names(path))
         _require_ours(archive)
-        first = bytearray()
-        async for piece in body:
-            first += piece
-            if len(first) >= FIRST_BYTES:
-                break
-        async with (
-            self.writing(archive) as desk,
-            aclosing(_joined(bytes(first), body)) as whole,
-        ):
-            return await desk.put(path, whole, check=check, mode=mode)
+        services = self._services
+        spool = Spool(
+            services.folder,
+            room=services.room,
+            executor=services.executor,
+            held=archive.record.summary.bytes_have,
+        )
+        try:
+            await spool.fill(body)
+            async with self.writing(archive) as desk, aclosing(spool.pieces()) as whole:
+                return await desk.put(path, whole, check=check, mode=mode)
+        finally:
+            spool.close()
 
     async def describe(self, archive: HostedArchive, fields: dict[str, str]) -> None:
         """Write `/dat.json` as `dat create` does: link, title, description, by two spaces."""
@@ -425,9 +427,3 @@ def manifest_text(fields: dict[str, Any]) -> bytes:
 async def once(data: bytes) -> Bytes:
     """Bytes that are here already, as those of a body."""
     yield data
-
-
-async def _joined(first: bytes, rest: Bytes) -> AsyncGenerator[bytes]:
-    yield first
-    async for piece in rest:
-        yield piece

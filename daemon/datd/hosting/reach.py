@@ -46,6 +46,8 @@ class Reach:
                 for one in self._record.good_peers
             ],
         )
+        if self._services.web is not None:
+            self._services.web.join(self._name, self._record.web_sources, at_once=at_once)
         self._hungry = None
         self.hungry(hungry)
         for address in self._record.peers:
@@ -53,6 +55,8 @@ class Reach:
 
     async def leave(self) -> None:
         """Be found no more. When it returns, the talks about it are over."""
+        if self._services.web is not None:
+            await self._services.web.leave(self._name)
         await self._services.swarm.leave(self._name)
 
     def hungry(self, hungry: bool) -> None:
@@ -60,6 +64,13 @@ class Reach:
         if hungry is not self._hungry:
             self._hungry = hungry
             self._services.swarm.hungry(self._name, hungry)
+            if hungry:
+                self.wanted()
+
+    def wanted(self) -> None:
+        """Somebody waits for what is missing: sources that are seldom talked with hear of it."""
+        if self._services.web is not None and self._record.web_sources:
+            self._services.web.wanted(self._name)
 
     def add_peer(self, address: Address) -> None:
         """Dial a source now, and again whenever it is lost."""
@@ -67,7 +78,8 @@ class Reach:
 
     def peers(self) -> list[PeerView]:
         """Everybody who is known to have it, connected or not."""
-        return self._services.swarm.peers(self._name)
+        web = self._services.web
+        return self._services.swarm.peers(self._name) + (web.peers(self._name) if web else [])
 
     def note_good_peers(self) -> None:
         """Put the peers that were good into the record; earlier ones stay as long as there is room.

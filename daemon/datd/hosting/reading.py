@@ -2,21 +2,25 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from datd.archive import file_blocks
 from datd.archive.archive import Archive
 from datd.archive.entries import Stat
-from datd.errors import ArchiveFormatError, BlockMissing, Timeout
+from datd.archive.manifest import MANIFEST_PATH, Manifest
+from datd.errors import ArchiveFormatError, BlockMissing, LookUpTooLong, Timeout
 from datd.feed.feed import Feed
 from datd.hosting import newest
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.read_ahead import ReadAhead
 from datd.hosting.views import EntryView
 from datd.types import Seek
+
+T = TypeVar("T")
 
 # One call into the lane reads about this much of a file: large enough that the hop costs nothing,
 # small enough that a slow reader holds little.
@@ -30,6 +34,8 @@ LEAST_AHEAD, MOST_AHEAD = 16, 512
 # are small one of eight goes first, and the others follow once its hashes are here.
 SMALL_BLOCK = 32 * 1024
 TOGETHER = 8
+# A look-up reads 10,000 entries at once, and the memory of entries holds a few times as many.
+_MOST_SLICES = 8
 # The number of an entry: an archive has fewer than 2^53.
 _NUMBER = re.compile("[0-9]{1,16}")
 
@@ -37,7 +43,25 @@ _NUMBER = re.compile("[0-9]{1,16}")
 async def stat(opened: OpenArchive, path: str, version: int | None, wait: float) -> Stat:
     """The entry of a path; see `Archive.stat`."""
     await newest.settle(opened, version, wait)
-    return await opened.call(lambda: _archive(opened).stat(path, version), wait=wait)
+    return await _in_slices(opened, lambda: _archive(opened).stat(path, version), wait)
+
+
+async def manifest(
+    opened: OpenArchive, version: int | None, wait: float
+) -> tuple[int, Manifest | None]:
+    """The number of a version (None: the newest), and its `/dat.json`; see `Archive.manifest`."""
+    await newest.settle(opened, version, wait)
+
+    def find() -> tuple[int, bool]:
+        archive = _archive(opened)
+        number = archive.version if version is None else version
+        return number, archive.find(MANIFEST_PATH, number) is not None
+
+    number, exists = await _in_slices(opened, find, wait)
+    if not exists:
+        return number, None
+    await _content(opened, wait)
+    return number, await opened.call(partial(opened.archive.manifest, number), wait=wait)
 
 
 async def list_folder(
@@ -45,8 +69,12 @@ async def list_folder(
 ) -> tuple[list[EntryView], str | None]:
     """One page of a folder in the order of names, and the name behind which the next one starts."""
     await newest.settle(opened, version, wait)
-    found = await opened.call(lambda: _archive(opened).list(path, version), wait=wait)
-    rest = [named for named in found if after is None or named[0] > after]
+
+    def page() -> list[tuple[str, Stat]]:
+        # One more tells whether there is a next page.
+        return _archive(opened).list(path, version, after=after, limit=limit + 1)
+
+    rest = await _in_slices(opened, page, wait)
     base = path.rstrip("/")
     shown = [entry_view(opened, f"{base}/{name}", entry) for name, entry in rest[:limit]]
     return shown, rest[limit - 1][0] if len(rest) > limit else None
@@ -96,6 +124,14 @@ async def read(
             opened.content.sought(list(sought))
 
 
+async def _in_slices(opened: OpenArchive, look: Callable[[], T], wait: float) -> T:
+    """Look something up, letting others look in between: a folder may have very many children."""
+    for _ in range(_MOST_SLICES - 1):
+        with suppress(LookUpTooLong):
+            return await opened.call(look, wait=wait)
+    return await opened.call(look, wait=wait)
+
+
 def _cursor(after: str | None) -> tuple[int, ...]:
     if not after:
         return ()
@@ -115,6 +151,8 @@ def _archive(opened: OpenArchive) -> Archive:
 
 async def _content(opened: OpenArchive, wait: float) -> None:
     """Wait until it is known where files are: the header may have come a moment ago."""
+    if opened.content is None:
+        opened.want()
     try:
         async with asyncio.timeout(max(0.0, wait)):
             await opened.content_known.wait()

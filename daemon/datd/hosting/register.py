@@ -82,6 +82,10 @@ class Register:
         """The archive that has a domain (ASCII, lower case)."""
         return self._by_domain.get(domain)
 
+    def of_name(self, name: str) -> HostedArchive | None:
+        """The archive with that name, domain or shortname."""
+        return self._by_name.get(name) or self._find_by_host(name)
+
     def find(self, reference: str) -> HostedArchive:
         """Look an archive up by key, link, name, or a beginning of its key that only it has.
 

@@ -24,6 +24,7 @@ class Room:
 
     Attributes:
         held: Bytes of blocks that all archives hold.
+        coming: Bytes on the disk that somebody sends, and that are not in an archive yet.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Room:
             keep_free: Bytes to leave free on the disk; None: the smaller of 1 GiB and 5 %.
         """
         self.held = 0
+        self.coming = 0
         self._folder = folder
         self._clock = clock
         self._max_bytes = max_bytes
@@ -61,7 +63,7 @@ class Room:
                 f"it has reached the limit of {self._max_archive_bytes} bytes for one archive: "
                 "raise storage.max_archive_bytes, or remove it"
             )
-        if self._max_bytes is not None and self.held >= self._max_bytes:
+        if self._max_bytes is not None and self.held + self.coming >= self._max_bytes:
             return (
                 f"all archives together have reached the limit of {self._max_bytes} bytes: "
                 "raise storage.max_bytes, or remove some"

@@ -14,7 +14,7 @@ from typing import Final
 from datd import crypto
 from datd.errors import StorageError
 from datd.keys import DiscoveryKey, Key
-from datd.records import Signed
+from datd.records import Record, Signed
 from datd.storage.disk import flush_folder, replace_file
 from datd.storage.faults import storage_error
 from datd.storage.private import create_private, read_private
@@ -52,6 +52,17 @@ class Secrets:
                 "put the right one in its place, or remove it"
             )
         return secret
+
+    def to_sign_with(self, record: Record) -> bytes | None:
+        """The secret key that an archive of ours is written with, if it may be.
+
+        A key that signed two histories signs nothing any more (reliability.md 3.4).
+
+        Raises:
+            StorageError: As `read`.
+        """
+        ours = record.writable and record.conflict is None
+        return self.read(record.key.discovery_key) if ours else None
 
     def keep(self, secret: bytes) -> None:
         """Keep a secret key; it is on the disk when this returns.

@@ -1,20 +1,24 @@
 """What all hosted archives of one daemon share, handed to each of them."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from datd.catalogue import Catalogue
-from datd.hosting.dedup import Shelf
+from datd.hosting.borrowing import Shelf
 from datd.hosting.descriptors import Descriptors
+from datd.hosting.events import Events
 from datd.hosting.room import Room
 from datd.hosting.roots import ImportRoots
 from datd.hosting.secrets import Secrets
 from datd.hosting.stats import Traffic
 from datd.hosting.views import NetworkView
+from datd.hosting.web_sources import WebSources
+from datd.naming.destinations import Network
+from datd.records import Record
 from datd.swarm.swarm import Swarm
 
 
@@ -37,7 +41,12 @@ class Services:
         owner_keys: Where the `dat` command keeps secret keys; None: they are not used.
         history: File of the index of changes by path; made once it is needed.
         shelf: Where blocks that are known by hash are looked for; None: everything is fetched.
+        allowance: Why an archive that holds so many bytes may not take more on behalf of those who
+            want it kept; None if it may.
+        web: Sources on web servers; None: there are none.
         network_views: How discovery networks, transports and port mapping fare, to be shown.
+        webhook_networks: Networks where webhooks may lead although they are not public.
+        events: Is told what happens.
     """
 
     folder: Path
@@ -57,5 +66,14 @@ class Services:
     history: Path
     owner_keys: Path | None = None
     shelf: Shelf | None = None
+    web: WebSources | None = None
     port: int = 0
+    allowance: Callable[[Record, int], str | None] = lambda record, held: None
     network_views: Callable[[], list[NetworkView]] = list
+    webhook_networks: Sequence[Network] = ()
+    events: Events = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.events = Events(
+            self.catalogue, spawn=self.spawn, clock=self.clock, wall_clock=self.wall_clock
+        )

@@ -20,6 +20,7 @@ class Settings(TypedDict, total=False):
         paused: Only write it down, fetch nothing yet.
         networks: Discovery networks to use for it; None for all there are, now and later.
         domain: Where `/.well-known/dat` shall name it, in ASCII and lower case.
+        web_sources: Addresses of the web where it lies too, as `web_layout.web_source` gives them.
     """
 
     name: str | None
@@ -29,6 +30,7 @@ class Settings(TypedDict, total=False):
     paused: bool
     networks: Sequence[str] | None
     domain: str | None
+    web_sources: Sequence[str]
 
 
 # Links within the folder are followed, hidden files left out, what vanished is removed.
@@ -49,6 +51,7 @@ def record_of(key: Key, now: float, peers: Sequence[Address], settings: Settings
         networks=None if networks is None else sorted(set(networks)),
         domain=settings.get("domain"),
         peers=list(dict.fromkeys(peers)),
+        web_sources=list(dict.fromkeys(settings.get("web_sources", ()))),
     )
 
 
@@ -60,7 +63,7 @@ def require_same(record: Record, version: int | None, asked: Settings) -> None:
     """
     networks = asked.get("networks")
     name, domain, include = asked.get("name"), asked.get("domain"), asked.get("include")
-    tags = set(asked.get("tags", ()))
+    tags, web_sources = set(asked.get("tags", ())), set(asked.get("web_sources", ()))
     differs = (
         (name is not None and name != record.name)
         or (bool(tags) and tags != set(record.tags))
@@ -70,6 +73,7 @@ def require_same(record: Record, version: int | None, asked: Settings) -> None:
         or (asked.get("paused", False) and not record.paused)
         or (networks is not None and sorted(set(networks)) != record.networks)
         or (domain is not None and domain != record.domain)
+        or (bool(web_sources) and web_sources != set(record.web_sources))
     )
     if differs:
         raise ArchiveExists(

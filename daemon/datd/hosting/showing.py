@@ -77,6 +77,7 @@ def archive_view(
         updated_at=record.updated_at,
         last_peer_at=record.last_peer_at,
         include=record.include,
+        web_sources=list(record.web_sources),
         version_tags=dict(record.version_tags),
         chunking=cast(Chunking, record.chunking),
         source=record.source,

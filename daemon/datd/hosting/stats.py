@@ -59,11 +59,16 @@ class Savings:
 
 
 class Traffic:
-    """Bytes of block values, both ways, and what need not go over the network."""
+    """Bytes of block values, both ways, and what need not go over the network.
 
-    __slots__ = ("downloaded", "saved", "uploaded")
+    Attributes:
+        damaged: Blocks that turned out to be damaged on the disk.
+    """
+
+    __slots__ = ("damaged", "downloaded", "saved", "uploaded")
 
     def __init__(self, downloaded: int = 0, uploaded: int = 0) -> None:
         self.downloaded = Meter(downloaded)
         self.uploaded = Meter(uploaded)
         self.saved = Savings()
+        self.damaged = 0

@@ -41,6 +41,8 @@ _FOLLOWED_AT_ONCE: Final = 10
 # Calls into the lane for one page of differences, each below 50 ms.
 _DIFF_CALLS: Final = 60
 _DIFF_SLICE: Final = 100
+# Entries looked at for the time of a version.
+_TIMES_LOOKED_AT: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +282,29 @@ class Versions:
             while await opened.call(search.advance, wait=wait):
                 pass
             return search.version
+
+    async def time_of(
+        self, archive: HostedArchive, version: int, *, wait: float = 30
+    ) -> float | None:
+        """When a version was made, in seconds since 1970; None if nothing here tells.
+
+        Raises:
+            Timeout: No peer gave its entry in time.
+        """
+        async with archive.opened() as opened:
+            feed = opened.metadata.feed
+
+            def look() -> float | None:
+                # A deletion has no time: what came just before it says when it was, about.
+                earlier = range(max(1, version - _TIMES_LOOKED_AT), version)
+                near = [*(seq for seq in earlier if feed.has(seq)), version]
+                for entry in reversed(opened.archive.changes(near)):
+                    if entry.stat is not None and entry.stat.ctime:
+                        return entry.stat.ctime / 1000
+                return None
+
+            await newest.settle(opened, version, wait)
+            return await opened.call(look, wait=wait) if version else None
 
 
 class _Stretch:

@@ -62,6 +62,7 @@ class ArchiveView:
     updated_at: float | None
     last_peer_at: float | None
     include: list[str] | None = None
+    web_sources: list[str] = field(default_factory=list)
     version_tags: dict[str, int] = field(default_factory=dict)
     chunking: Chunking = "fixed"
     source: str | None = None

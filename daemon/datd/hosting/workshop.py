@@ -49,7 +49,7 @@ class Workshop:
         self._publisher = publisher
         self._create = create
         self._find = find
-        self.jobs = Jobs(services.spawn, services.wall_clock)
+        self.jobs = Jobs(services.spawn, services.wall_clock, self._tell)
         self.imports = Imports(services, publisher, self.jobs)
 
     async def start(self, archives: Sequence[HostedArchive]) -> None:
@@ -73,6 +73,15 @@ class Workshop:
         await self.imports.close()
         await self.jobs.close()
 
+    def _tell(self, job: Job) -> None:
+        fields = {"job": job.id, "work": job.kind}
+        if job.state == "running":
+            self._services.events.tell("job.started", job.archive, **fields)
+            return
+        self._services.events.tell(
+            "job.ended", job.archive, **fields, state=job.state, text=job.text, error=job.error
+        )
+
     def watch(self, archive: HostedArchive) -> None:
         """Whether an archive's folder is watched has changed."""
         self.imports.leave(archive)
@@ -95,6 +104,7 @@ class Workshop:
         """An archive is being removed: end all work on it."""
         self.imports.leave(archive)
         await self.jobs.cancel_all(archive.key)
+        await self._services.events.settle()
 
     async def publish(
         self,

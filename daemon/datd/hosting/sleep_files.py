@@ -1,0 +1,124 @@
+"""The SLEEP files of an archive, to be read by others: what a web server needs of it.
+
+Read in the archive's lane, so never in the middle of a batch. What is read later holds all that an
+earlier read tells of: whoever reads signatures and bitfield before tree and data has a state that
+was once true. No secret key is among them.
+
+Source: sleep.md sections 1 to 8; transports.md section 6.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from bitarray import bitarray
+from bitarray.util import intervals, zeros
+
+from datd.archive.walk import Walk
+from datd.feed.bitfield import Bitfield
+from datd.feed.feed import Feed
+from datd.hosting.open_archive import OpenArchive
+from datd.storage.base import FeedStorage, RandomAccess
+from datd.storage.memory import MemoryFile
+
+PARTS: Final = ("key", "tree", "signatures", "bitfield", "data")
+NAMES: Final = tuple(f"{feed}.{part}" for feed in ("metadata", "content") for part in PARTS)
+
+# Entries looked at in one call into the lane.
+_SLICE: Final = 1000
+# Metadata that is not here is asked of peers; who wants a copy of a folder has seen its files, so
+# that only a piece here and there is missing.
+PEERS_SECONDS: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class SleepView:
+    """One file as it is now.
+
+    Attributes:
+        size: Bytes.
+        tag: Changes whenever a byte does; None while blocks are still being written.
+        read: Gives bytes, from an offset and so many; to be called in the lane.
+    """
+
+    size: int
+    tag: str | None
+    read: Callable[[int, int], bytes]
+
+
+async def look(opened: OpenArchive, name: str) -> SleepView | None:
+    """One of `NAMES`; None if there is no such file (yet)."""
+    live = opened.metadata if name.startswith("metadata.") else opened.content
+    if name not in NAMES or live is None:
+        return None
+    files = opened.place.files
+    storage = files.metadata if live is opened.metadata else files.content
+    return await opened.run(partial(_view, live.feed, storage, name.partition(".")[2]))
+
+
+async def newest_bits(opened: OpenArchive) -> SleepView | None:
+    """The bitfield of content for a copy that has the files of the newest version, and no others.
+
+    Raises:
+        Timeout: Metadata of the newest version is not here, and no peer gives it.
+    """
+    live = opened.content
+    if live is None or not opened.metadata.feed.length:
+        return None
+    wanted = zeros(live.feed.length, endian="big")
+    walk: Walk = await opened.call(opened.archive.walk, wait=PEERS_SECONDS)
+    while not walk.finished:
+        for _, stat in await opened.call(partial(walk.page, _SLICE), wait=PEERS_SECONDS):
+            if stat.is_file and stat.offset < len(wanted):
+                wanted[stat.offset : stat.offset + stat.blocks] = True
+    file = opened.place.files.content.bitfield
+    data = await opened.run(partial(_only, file, wanted))
+    return SleepView(len(data), _tag("newest", data), lambda at, size: data[at : at + size])
+
+
+def _view(feed: Feed, storage: FeedStorage, part: str) -> SleepView:
+    if part == "key":
+        key = feed.key.raw
+        return SleepView(len(key), _tag(part, key), lambda at, size: key[at : at + size])
+    if part == "data":
+        # What lies behind the last block is nobody's business.
+        file, size = storage.data, feed.byte_length
+    else:
+        file = {
+            "tree": storage.tree,
+            "signatures": storage.signatures,
+            "bitfield": storage.bitfield,
+        }[part]
+        size = file.size()
+    tag = None
+    if not feed.dirty:
+        # What is known and what is here stands in the bitfield, which is small; a signature more
+        # changes the size of its file.
+        bits = storage.bitfield.read(0, storage.bitfield.size())
+        signed = storage.signatures.size()
+        tag = _tag(f"{part} {size} {signed} {feed.key.hex}", bits)
+    return SleepView(size, tag, partial(_padded, file))
+
+
+def _padded(file: RandomAccess, at: int, size: int) -> bytes:
+    """Bytes of a file with holes, which may end early: what is absent reads as zeros."""
+    return file.read(at, size).ljust(size, b"\0")
+
+
+def _only(file: RandomAccess, wanted: bitarray) -> bytes:
+    copy = MemoryFile(file.read(0, file.size()))
+    if not copy.size():
+        return b""
+    bits = Bitfield.open(copy)
+    for is_wanted, start, stop in intervals(wanted):
+        if not is_wanted:
+            bits.clear_range(start, stop)
+    bits.write_pages()
+    return copy.read(0, copy.size())
+
+
+def _tag(part: str, data: bytes) -> str:
+    digest = hashlib.blake2b(data, digest_size=12, key=hashlib.sha256(part.encode()).digest())
+    return f'"{digest.hexdigest()}"'
