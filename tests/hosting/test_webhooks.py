@@ -228,6 +228,64 @@ def test_a_webhook_is_changed_tested_and_removed(told):
     hook_story(told, of)
 
 
+def test_changes_at_once_and_events_meanwhile_send_nothing_twice(told):
+    async def of(here, hooks, receivers):
+        hook = await hooks.add(URL, None)
+        async with asyncio.TaskGroup() as group:
+            for number in range(4):
+                group.create_task(hooks.change(hook, tag=None, kinds=("disk.*",) * (number % 2)))
+                group.create_task(happen(here, 3))
+        await until(lambda: len(receivers.taken) >= 12)
+        await asyncio.sleep(5)
+        taken = [event["id"] for event in receivers.events]
+        assert list(dict.fromkeys(taken)) == [str(n) for n in range(1, 13)]
+        # Only what was under way when a change came may be sent again.
+        assert len(taken) <= 12 + 4
+        assert hook.task is None
+
+    hook_story(told, of)
+
+
+def test_what_was_removed_while_it_was_sent_stays_away(told):
+    async def of(here, hooks, receivers):
+        for _ in range(20):
+            hook = await hooks.add(URL, None)
+            await happen(here, 2)
+            await until(lambda: receivers.taken)
+            await asyncio.gather(
+                hooks.change(hook, tag="x"), hooks.remove(hook), return_exceptions=True
+            )
+            assert hooks.all() == []
+            assert await here.catalogue.together(load) == []
+            receivers.taken.clear()
+            with pytest.raises(UnknownWebhook):
+                await hooks.change(hook, tag=None)
+            await happen(here)
+            await asyncio.sleep(5)
+            assert receivers.taken == []
+
+    hook_story(told, of)
+
+
+def test_starts_of_the_daemon_use_up_no_patience(told):
+    async def of(network, folder):
+        receivers = Receivers()
+        receivers.answers = [500] * 1_000
+        async with hooked(network, folder, receivers) as (here, hooks):
+            hook = await hooks.add(URL, None)
+            await happen(here)
+            await until(lambda: hook.progress.attempts == 1)
+        for _ in range(len(RETRIES) + 1):
+            before = len(receivers.requests)
+            async with hooked(network, folder, receivers) as (here, hooks):
+                (hook,) = hooks.all()
+                await until(lambda: len(receivers.requests) > before)  # noqa: B023
+                await asyncio.sleep(1)
+                assert hook.webhook.enabled
+
+    told(of)
+
+
 def test_there_can_be_only_so_many(told, monkeypatch):
     monkeypatch.setattr(module, "MAX_WEBHOOKS", 2)
 

@@ -103,8 +103,10 @@ async def test_events_come_as_they_happen_and_a_reader_goes_on_where_it_was(api)
     async with stream(api, "", f"Last-Event-ID: {first.last_id}") as again:
         found = [int((await again.event())["id"]) for _ in range(newest - int(first.last_id))]
         assert found == list(range(int(first.last_id) + 1, newest + 1))
-    # What stands in the address is meant before what the browser remembers.
-    async with stream(api, "?since=0", f"Last-Event-ID: {newest}") as all_of_them:
+    # A browser asks for the address it was given, again and again: what it remembers is newer.
+    async with stream(api, "?since=0", f"Last-Event-ID: {newest - 1}") as after_all_others:
+        assert (await after_all_others.event())["id"] == str(newest)
+    async with stream(api, "?since=0", "Last-Event-ID: ") as all_of_them:
         assert (await all_of_them.event())["id"] == "1"
 
 

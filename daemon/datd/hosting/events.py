@@ -119,7 +119,7 @@ class Events:
         self._hurry.set()
         if self._waiting or self._held or self._asked:
             self._nudge()
-        if self._writer is not None:
+        while self._writer is not None:  # the next one, if something came while it ended
             await asyncio.wait([self._writer])
         self.end_reading()
         self._closed = True

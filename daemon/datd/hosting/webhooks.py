@@ -8,8 +8,8 @@ A task runs only while there is something to send.
 import asyncio
 import json
 import logging
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -74,6 +74,8 @@ class Hook:
         self.progress = progress
         self.task: asyncio.Task[None] | None = None
         self.watching = AsyncExitStack()
+        self.changing = asyncio.Lock()
+        self.at_rest = False
         self.saved_at = float("-inf")
 
     @property
@@ -140,14 +142,15 @@ class Webhooks:
         """End; what was not taken yet is sent after the next start."""
         self._closing = True
         self._events.forget(self)
-        for hook in self._hooks.values():
-            await self._rest(hook)
+        for hook in self.all():
+            async with self._rest(hook):
+                pass
         await self._web.close()
 
     def news(self) -> None:
         """Something happened: send it to whom it concerns."""
         for hook in self._hooks.values():
-            if hook.webhook.enabled and hook.task is None and not self._closing:
+            if hook.task is None:
                 self._look(hook)
 
     # ---- what there is
@@ -194,32 +197,34 @@ class Webhooks:
         """Send otherwise than before, or again.
 
         Raises:
+            UnknownWebhook: It was removed meanwhile.
             StorageError: It cannot be written down; nothing changed.
         """
         if new_secret:
             fields["secret"] = self._secret()
-        before, progress = hook.webhook, hook.progress
-        await self._rest(hook)
-        hook.webhook = replace(before, **fields)
-        if fields.get("enabled") is True:
-            hook.progress = replace(progress, attempts=0, failing_since=None, disabled=None)
-        try:
-            await self._save(hook)
-        except StorageError:
-            hook.webhook, hook.progress = before, progress
-            raise
-        finally:
-            await self._begin(hook)
+        async with self._rest(hook):
+            self.find(hook.webhook.id)
+            before, progress = hook.webhook, hook.progress
+            hook.webhook = replace(before, **fields)
+            if fields.get("enabled") is True:
+                hook.progress = replace(progress, attempts=0, failing_since=None, disabled=None)
+            try:
+                await self._save(hook)
+            except StorageError:
+                hook.webhook, hook.progress = before, progress
+                raise
 
     async def remove(self, hook: Hook) -> None:
         """Send nothing there any more.
 
         Raises:
-            StorageError: It cannot be written down.
+            UnknownWebhook: It was removed meanwhile.
+            StorageError: It cannot be written down; it stays.
         """
-        await self._services.catalogue.together(partial(book.remove, name=hook.webhook.id))
-        self._hooks.pop(hook.webhook.id, None)
-        await self._rest(hook)
+        async with self._rest(hook):
+            self.find(hook.webhook.id)
+            await self._services.catalogue.together(partial(book.remove, name=hook.webhook.id))
+            del self._hooks[hook.webhook.id]
 
     async def test(self, hook: Hook) -> Attempt:
         """Send an event that means nothing, once, also if nothing else is sent."""
@@ -239,16 +244,32 @@ class Webhooks:
             await hook.watching.enter_async_context(self._files.watching(interest.archive))
         self._look(hook)
 
-    async def _rest(self, hook: Hook) -> None:
-        if hook.task is not None:
-            hook.task.cancel()
-            await asyncio.wait([hook.task])
-        await hook.watching.aclose()
-        if hook.webhook.id in self._hooks:
-            await self._note(hook)
+    @asynccontextmanager
+    async def _rest(self, hook: Hook) -> AsyncIterator[None]:
+        """Have nothing sent, or written down by who sends, for the time of an `async with`.
+
+        One after the other: two changes at once would begin to send twice, and a position that is
+        noted behind a removal would bring the webhook back at the next start.
+        """
+        async with hook.changing:
+            hook.at_rest = True
+            try:
+                if hook.task is not None:
+                    hook.task.cancel()
+                    await asyncio.wait([hook.task])
+                await hook.watching.aclose()
+                if hook.webhook.id in self._hooks:
+                    await self._note(hook)
+                yield
+            finally:
+                hook.at_rest = False
+                if hook.webhook.id in self._hooks:
+                    await self._begin(hook)
 
     def _look(self, hook: Hook) -> None:
-        """Begin to send, if there is something to send."""
+        """Begin to send, if there is something to send, and nothing is on its way."""
+        if not hook.webhook.enabled or hook.at_rest or self._closing:
+            return
         recent = self._events.recent(hook.position.whole, self._events.newest)
         interest = hook.interest
         if recent is not None and not any(
@@ -263,7 +284,7 @@ class Webhooks:
 
     def _ended(self, hook: Hook, task: asyncio.Task[None]) -> None:
         hook.task = None
-        if hook.webhook.enabled and not task.cancelled() and not self._closing:
+        if not task.cancelled():
             self._look(hook)  # something may have happened when the task had just gone through
 
     async def _run(self, hook: Hook) -> None:
@@ -302,13 +323,19 @@ class Webhooks:
             progress.error = attempt.error[:_MAX_ERROR]
             progress.failing_since = progress.failing_since or self._events.now
             progress.attempts += 1
-            if attempt.status == 410 or progress.attempts > len(RETRIES):
+            if attempt.status == 410 or self._is_over(progress):
                 await self._disable(hook)
                 return False
             await self._note(hook)
             share = 1 + _JITTER * (self._services.choose(1_001) / 1_000 - 0.5)
-            pause = max(RETRIES[progress.attempts - 1] * share, attempt.patience)
+            pause = max(RETRIES[min(progress.attempts, len(RETRIES)) - 1] * share, attempt.patience)
             await asyncio.sleep(pause)
+
+    def _is_over(self, progress: Progress) -> bool:
+        """Whether a receiver was given all its time: each start of the daemon is a try, too."""
+        since = progress.failing_since or self._events.now
+        lasted = self._events.now - since
+        return progress.attempts > len(RETRIES) and lasted >= (1 - _JITTER) * sum(RETRIES)
 
     async def _send(self, hook: Hook, told: Told, message: str) -> Attempt:
         body = json.dumps(told.document()).encode("ascii")

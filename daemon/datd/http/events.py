@@ -83,7 +83,10 @@ class EventRoutes:
                 scope="read",
                 tag="Events",
                 query=EventsQuery,
-                headers={"Last-Event-ID": "As `since`; browsers send it when they connect again."},
+                headers={
+                    "Last-Event-ID": "As `since`, and before it: browsers send it when they "
+                    "connect again."
+                },
                 answers={200: EventPage},
                 gives="text/event-stream",
                 errors=("unknown_archive", "busy"),
@@ -103,7 +106,9 @@ class EventRoutes:
         query = read_query(request, EventsQuery)
         access = access_of(request)
         interest = self._interest(query, access)
-        given = query.since if query.since is not None else request.headers.get("Last-Event-ID")
+        # A browser that connects again asks for the same address, `since` included: what it has
+        # heard since then stands in the header.
+        given = request.headers.get("Last-Event-ID") or query.since
         since = None if given is None else _position(given)
         if query.format == "json":
             return await self._page(query, self._follow(interest, since, access))
