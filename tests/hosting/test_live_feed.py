@@ -55,6 +55,21 @@ async def test_one_reader_who_gives_up_takes_nothing_from_another():
     assert not feed._readers
 
 
+async def test_who_gives_up_waiting_for_a_longer_feed_leaves_nothing_behind():
+    feed = live(0)
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await feed.longer()
+    assert not feed._listeners
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(feed.longer())
+        await asyncio.sleep(0)
+        feed._reached()
+    assert waiting.done()
+    assert not feed._listeners
+
+
 async def test_refused_readers_hear_why_and_leave_nothing_behind():
     feed = live(0)
     async with asyncio.TaskGroup() as group:

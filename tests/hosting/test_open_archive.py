@@ -121,7 +121,11 @@ async def test_content_is_found_though_whoever_brought_its_key_was_cut_off(tmp_p
         async with archive.opened() as opened:
             news = opened.metadata.news
             batch = answers(made.metadata, 0)
-            storing = one.services.spawn(opened.store(opened.metadata, batch, []))
+
+            async def store(opened=opened, batch=batch) -> None:
+                await opened.store(opened.metadata, batch, [])
+
+            storing = one.services.spawn(store())
             await news.wait()
             storing.cancel()
             await asyncio.wait([storing])

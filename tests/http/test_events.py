@@ -127,6 +127,17 @@ async def test_files_of_a_version_are_told_at_a_path(api):
     assert {one["archive"] for one in found} == {made.json["key"]}
 
 
+async def test_who_waits_for_a_page_and_goes_leaves_nothing_behind(api):
+    request = f"GET {V1}/events?format=json&wait=600 HTTP/1.1\r\nHost: localhost\r\n"
+    listening = api.library.services.events._listeners
+    before = len(listening)
+    _, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    writer.write(f"{request}Authorization: Bearer {TOKEN}\r\n\r\n".encode())
+    await eventually(lambda: len(listening) > before)
+    writer.close()
+    await eventually(lambda: len(listening) == before)
+
+
 async def test_pages_for_who_would_rather_ask(api):
     await tell(api, 5)
     first = await page(api, "&since=0&limit=3")

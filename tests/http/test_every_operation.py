@@ -13,6 +13,7 @@ import time
 import pytest
 from jsonschema import Draft202012Validator
 from tests.helpers.api import TOKEN, running_api
+from tests.helpers.operations import failing
 from tests.helpers.operations.archives import ARCHIVE_ROWS
 from tests.helpers.operations.desk import DESK_ROWS
 from tests.helpers.operations.events import EVENT_ROWS
@@ -32,12 +33,14 @@ ELSEWHERE = {
     "timeout": "test_inputs, test_server: who is silent; test_writing",
     "internal": "test_problems: a fault of ours, whichever it is",
     "busy": "test_server: all connections in use; test_writing: somebody else writes",
-    "damaged": "test_problems: what the disk says; a row for one operation",
-    "disk_full": "likewise",
-    "read_only": "likewise",
+    "damaged": "below: test_each_that_writes_says_what_the_disk_refuses; rows for what is read",
+    "read_only": "below, too",
+    "disk_full": "told as those are, test_problems, test_catalogue; a row for files",
     "unknown_name": "test_archives, with names that mean nothing",
     "name_unreachable": "likewise, with nobody who could say",
 }
+# What these write lies elsewhere than in the catalogue: tests of hosting.
+OTHER_FILES = {"put_file", "remove_file", "put_secret_key"}
 # Operations that have no row, as nothing of theirs is one answer to one request.
 OTHER_ROOMS = {"replicate_archive": "a stream after its first answer: test_websocket"}
 
@@ -125,6 +128,43 @@ async def test_what_is_named_is_answered(api, document, row):
     found = answer.status if isinstance(row.outcome, int) else answer.kind
     assert found == row.outcome, answer
     check(document, row.operation, answer)
+
+
+@pytest.mark.parametrize("refuse", [failing.read_only, failing.damaged])
+async def test_each_that_writes_says_what_the_disk_refuses(tmp_path, document, refuse):
+    kind, asked = refuse.__name__, 0
+    for row in {
+        row.operation: row for row in reversed(ROWS) if row.outcome in (200, 201, 204)
+    }.values():
+        path, method, one = operations(document)[row.operation]
+        named = kind in kinds(document, one) and row.operation not in OTHER_FILES
+        if method == "GET":
+            continue
+        folder = tmp_path / row.operation / "data"
+        folder.mkdir(parents=True)
+        async with running_api(folder) as api:
+            broken = failing.FailingApi(**vars(api), method=method, path=path, refuse=refuse)
+            answer = await row.ask(broken)
+            await broken.make(failing.mended)
+            assert (answer.status >= 400) == named, (row, answer)
+            if named:
+                assert answer.kind == kind, (row, answer)
+                check(document, row.operation, answer)
+                asked += 1
+    assert asked > 15
+
+
+async def test_who_may_register_is_answered_as_is_said(tmp_path):
+    """The only operation that is there only if a setting says so."""
+    async with running_api(tmp_path, settings={"registration": True}) as api:
+        document = (await api.ask("/api/v1/openapi.json")).json
+        asked = {"username": "eve", "email": "eve@a.example", "password": "a long password"}
+        made = await api.post("/v1/accounts/register", asked)
+        assert made.status == 201
+        again = await api.post("/v1/accounts/register", asked)
+        assert again.kind == "exists"
+        for answer in (made, again):
+            check(document, "register_account", answer)
 
 
 # ---- what they have in common

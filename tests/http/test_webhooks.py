@@ -91,16 +91,20 @@ async def test_what_makes_no_sense_is_a_bad_request(api, body):
     assert (await api.post(HOOKS, body)).kind == "bad_request"
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.1", "[::1]", "169.254.169.254", "0.0.0.0"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "10.0.0.1", "[::1]", "169.254.169.254", "0.0.0.0", "[::ffff:127.0.0.1]",
+             "[::ffff:a9fe:a9fe]", "[64:ff9b::7f00:1]", "[fe80::1%251]"],
+)  # fmt: skip
 async def test_t49_private_addresses_are_refused_and_the_setting_is_named(api, host):
     answer = await api.post(HOOKS, {"url": f"http://{host}/hook"})
     assert answer.kind == "bad_request"
     assert "webhooks.allow_networks" in answer.json["detail"]
 
 
-async def test_t49_a_name_that_leads_inside_is_not_asked(api):
+@pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1", "::1"])
+async def test_t49_a_name_that_leads_inside_is_not_asked(api, address):
     inside = SmallWeb()
-    inside.addresses["a.example"] = ["127.0.0.1"]
+    inside.addresses["a.example"] = [address]
     web = Web(plain=True, resolver=inside, setting="webhooks.allow_networks")
     api.library.herald.webhooks._web = web
     async with receiver() as hook:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from bitarray import bitarray
@@ -76,7 +77,12 @@ class LiveFeed:
         """Wait until a peer tells of a longer feed than anybody before."""
         heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._listeners.append(heard)
-        await heard
+        try:
+            await heard
+        finally:
+            # Who gave up must not stay in the list until somebody tells, which may be never.
+            with suppress(ValueError):
+                self._listeners.remove(heard)
 
     def _reached(self) -> None:
         listeners, self._listeners = self._listeners, []

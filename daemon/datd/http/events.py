@@ -111,7 +111,7 @@ class EventRoutes:
         given = request.headers.get("Last-Event-ID") or query.since
         since = None if given is None else _position(given)
         if query.format == "json":
-            return await self._page(query, self._follow(interest, since, access))
+            return await self._page(request, query, self._follow(interest, since, access))
         if request.method == "HEAD":
             return web.Response(headers=_STREAM_HEADERS)
         if self._streams >= MAX_STREAMS:
@@ -154,7 +154,9 @@ class EventRoutes:
 
     # ---- pages
 
-    async def _page(self, query: EventsQuery, following: Following) -> web.Response:
+    async def _page(
+        self, request: web.Request, query: EventsQuery, following: Following
+    ) -> web.Response:
         found: list[Told] = []
         deadline = asyncio.get_running_loop().time() + query.wait
         async with following.opened():
@@ -163,8 +165,9 @@ class EventRoutes:
                     found += await following.read(min(BATCH, query.limit - len(found)))
                     continue
                 left = deadline - asyncio.get_running_loop().time()
-                if found or left <= 0 or not await following.wait(left):
+                if found or left <= 0 or _is_gone(request):
                     break
+                await following.wait(min(left, _LOOK_SECONDS))
         document = {
             "events": [told.document() for told in found],
             "next": str(following.position),

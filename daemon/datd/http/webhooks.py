@@ -19,6 +19,8 @@ from datd.http.problems import SAFE_HEADERS, Problem
 from datd.http.stats import NoQuery
 from datd.naming.destinations import public
 
+_DISK = ("damaged", "disk_full", "read_only")
+
 
 class WebhookRoutes:
     """Handlers of `/webhooks`."""
@@ -52,7 +54,7 @@ class WebhookRoutes:
                 tag="Webhooks",
                 bodies=(NewWebhook,),
                 answers={201: WebhookModel},
-                errors=("unknown_archive", "busy"),
+                errors=("unknown_archive", "busy", *_DISK),
                 description=(
                     "Each event is sent by POST, as the JSON object that the stream of events has, "
                     "one after the other. What is not answered with 2xx within 10 seconds is sent "
@@ -85,7 +87,7 @@ class WebhookRoutes:
                 names=names,
                 bodies=(WebhookChanges,),
                 answers={200: WebhookModel},
-                errors=("no_such_webhook", "unknown_archive"),
+                errors=("no_such_webhook", "unknown_archive", *_DISK),
             ),
             Operation(
                 "DELETE",
@@ -97,7 +99,7 @@ class WebhookRoutes:
                 tag="Webhooks",
                 names=names,
                 answers={204: None},
-                errors=("no_such_webhook",),
+                errors=("no_such_webhook", *_DISK),
             ),
             Operation(
                 "POST",

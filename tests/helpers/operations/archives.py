@@ -62,6 +62,13 @@ async def _own_key(api: RunningApi) -> Answer:
     return await api.ask(f"{await make(api)}/secret_key")
 
 
+async def _own_key_damaged(api: RunningApi) -> Answer:
+    path = await make(api)
+    for file in [one for one in (api.folder / "keys").rglob("*") if one.is_file()]:
+        file.write_bytes(b"x")
+    return await api.ask(f"{path}/secret_key")
+
+
 async def _fork_of_nothing(api: RunningApi) -> Answer:
     return await send(api, "POST", f"{await nowhere(api)}/fork?wait=0", {})
 
@@ -191,6 +198,7 @@ ARCHIVE_ROWS = [
     Row("verify_archive", 202, lambda api: _with_theirs(api, "POST", "/verify", {})),
     Row("adopt_folder", 202, _adopted),
     Row("get_secret_key", 200, _own_key),
+    Row("get_secret_key", "damaged", _own_key_damaged),
     Row("get_secret_key", "no_secret_key", lambda api: _with_theirs(api, "GET", "/secret_key", {})),
     Row("put_secret_key", 200, _given_key),
     Row("list_jobs", 200, lambda api: api.ask(f"{V1}/jobs?limit=1")),

@@ -2,7 +2,7 @@
 
 from datd.hosting.webhooks import MAX_WEBHOOKS
 from tests.helpers.api import Answer, RunningApi
-from tests.helpers.operations.row import NOWHERE, V1, Row, send, theirs
+from tests.helpers.operations.row import NOWHERE, V1, Row, damaged, send, theirs
 
 EVENTS = f"{V1}/events"
 HOOKS = f"{V1}/webhooks"
@@ -91,4 +91,5 @@ EVENT_ROWS = [
     Row("get_sleep_file", "no_such_file", lambda api: _sleep(api, name="metadata.secret_key")),
     Row("get_sleep_file", "bad_range", lambda api: _sleep(api, "Range: bytes=9999999-")),
     Row("get_sleep_file", "no_peers", _sleep_of_nobody),
+    Row("get_sleep_file", "damaged", lambda api: damaged(api, "/sleep/metadata.tree")),
 ]

@@ -2,7 +2,7 @@
 
 from tests.helpers.api import Answer, RunningApi
 from tests.helpers.daemon import eventually
-from tests.helpers.operations.row import ARCHIVES, Row, filled, make, nowhere, put, send
+from tests.helpers.operations.row import ARCHIVES, Row, damaged, filled, make, nowhere, put, send
 
 
 async def _get(api: RunningApi, target: str, *headers: str) -> Answer:
@@ -90,4 +90,8 @@ FILE_ROWS = [
     Row("get_difference", 200, lambda api: _get(api, "/diff?from=1")),
     Row("get_difference", "no_such_version", lambda api: _get(api, "/diff?from=unheard-of")),
     Row("get_difference", "no_peers", lambda api: _of_nobody(api, "/diff?from=0&wait=0")),
+    Row("list_root", "damaged", lambda api: damaged(api, "/files")),
+    Row("get_file", "damaged", lambda api: damaged(api, "/files/a.txt")),
+    Row("get_history", "damaged", lambda api: damaged(api, "/history")),
+    Row("get_difference", "damaged", lambda api: damaged(api, "/diff?from=1")),
 ]

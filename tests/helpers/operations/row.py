@@ -67,3 +67,13 @@ async def send(
     """A request with a JSON body."""
     body = json.dumps(document).encode()
     return await api.ask(target, JSON, *headers, method=method, body=body)
+
+
+async def damaged(api: RunningApi, target: str) -> Answer:
+    """Ask about somebody's archive of which a file cannot be read."""
+    hosted = await api.host("archival-history", paused=True)
+    await api.library.find(hosted.key.hex).tidy(close=True)
+    (file,) = api.folder.rglob("metadata.tree")
+    file.unlink()
+    file.mkdir()
+    return await api.ask(hosted.path + target)
