@@ -54,7 +54,12 @@ Peers = Annotated[list[HostPort], Field(max_length=MAX_PEERS_GIVEN)]
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT_LENGTH)]
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PATTERN_LENGTH)]
 Patterns = Annotated[list[Pattern], Field(max_length=MAX_PATTERNS)]
-WebSource = Annotated[str, StringConstraints(pattern=r"^(https?|wss?)://\S+$", max_length=2048)]
+# The daemon says what is wrong with one, in words.
+WebSource = Annotated[
+    str,
+    StringConstraints(max_length=2048),
+    Field(json_schema_extra={"pattern": r"^(https?|wss?)://\S+$"}),
+]
 WebSources = Annotated[list[WebSource], Field(max_length=16)]
 # Behind the `+` of a link: neither a number, nor a time, nor the end of the name.
 VersionTag = Annotated[

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from datd.hosting.web_client import WebClient
 from datd.hosting.web_sources import WebSources
+from tests.helpers.api import RunningApi
 from tests.helpers.libraries import Node, Source, copy_feeds
 
 LOOPBACK = IPv4Network("127.0.0.0/8")
@@ -89,9 +90,11 @@ def put(made: Source, folder: Path, *, plain: bool = True, blocks: Sequence[int]
             place.write_bytes(data)
 
 
-def use_web(node: Node, *, interval: float = 300, allow: bool = True, **client) -> WebSources:
+def use_web(
+    node: Node | RunningApi, *, interval: float = 300, allow: bool = True, **client
+) -> WebSources:
     """Give a library a way to web sources."""
-    services = node.services
+    services = node.library.services
     services.web = WebSources(
         WebClient(allow=(LOOPBACK,) if allow else (), **client),
         find=node.library.of_discovery_key,

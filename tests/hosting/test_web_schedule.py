@@ -45,4 +45,6 @@ def test_polls_spread_out():
 
 
 def test_retries_grow_up_to_the_interval():
-    assert [next_retry(0, n, 300) for n in (1, 2, 3, 9, 1000)] == [10, 20, 40, 300, 300]
+    middle = [next_retry(0, n, 300, lambda below: below // 2) for n in (1, 2, 3, 9, 1000)]
+    assert middle == [10, 20, 40, 300, 300]
+    assert next_retry(0, 1, 300, lambda _: 0) == 9

@@ -1,6 +1,7 @@
 import asyncio
 import random
 import shutil
+import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,6 +11,8 @@ from tests.helpers.network import MemoryNetwork
 from tests.helpers.sites import Site, put, use_web
 
 from datd.errors import Timeout
+from datd.hosting.web_sources import LOOKS_A_SECOND
+from datd.keys import Key
 
 BLOCK = 65536
 
@@ -259,3 +262,23 @@ async def test_a_paused_archive_asks_nobody(tmp_path):
         await until(lambda: archive.state == "seeding")
         await archive.pause()
         assert archive.peers() == []
+
+
+async def test_at_the_start_many_sources_are_looked_at_one_after_the_other(tmp_path):
+    (tmp_path / "site").mkdir()
+    async with (
+        Site(tmp_path / "site").serving() as site,
+        node(MemoryNetwork(), tmp_path / "a") as one,
+    ):
+        settings = {"networks": [], "web_sources": [site.url]}
+        hosted = [await one.add(Key(bytes([n + 1]) * 32), **settings) for n in range(100)]
+        web = use_web(one)
+        try:
+            began = time.monotonic()
+            for archive in hosted:
+                archive.join(at_once=False)
+            await until(lambda: len(site.asked) >= 20)
+            # All at once they took a hundredth of that.
+            assert time.monotonic() - began > 0.5 * 20 / LOOKS_A_SECOND
+        finally:
+            await web.close()

@@ -50,6 +50,7 @@ async def complete(dat: "Client", key: str, limit: float) -> "Archive":
                 raise TimedOut(
                     f"not complete after {limit:g} s: {output.percent_text(archive.progress)}, "
                     f"{_on_the_way(archive, pace)}; the daemon goes on"
+                    + await _web_troubles(dat, archive)
                 )
             await asyncio.sleep(min(pause, left))
             pause = min(2 * pause, POLL_SECONDS)
@@ -62,6 +63,18 @@ def _on_the_way(archive: "Archive", pace: "Pace") -> str:
     if rate > 0 and left > 0:
         parts.append(f"{output.span_text(left / rate)} left")
     return ", ".join([*parts, f"{archive.peers.connected} of {archive.peers.known} peers"])
+
+
+async def _web_troubles(dat: "Client", archive: "Archive") -> str:
+    """What is wrong with its web sources: unlike peers somebody chose each of them."""
+    if not archive.web_sources:
+        return ""
+    told = {
+        f"{peer.address}: {output.shown(error)}"
+        for peer in await dat.peers(archive.key)
+        if peer.source == "web" and (error := peer.dropped or peer.last_error)
+    }
+    return "".join(f"; web source {line}" for line in sorted(told))
 
 
 def wanted(asked: float | None) -> bool:

@@ -48,8 +48,10 @@ class Reach:
         )
         if self._services.web is not None:
             self._services.web.join(self._name, self._record.web_sources, at_once=at_once)
-        self._hungry = None
-        self.hungry(hungry)
+        self._hungry = hungry
+        self._services.swarm.hungry(self._name, hungry)
+        if hungry and at_once:
+            self.wanted()
         for address in self._record.peers:
             self._services.swarm.add_peer(self._name, address)
 

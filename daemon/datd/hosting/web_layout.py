@@ -46,7 +46,7 @@ def web_source(text: str) -> str:
     except ValueError:
         raise ValueError("is no address of the web") from None
     if url.scheme not in HTTP | WEBSOCKET or not url.host or not port:
-        raise ValueError("expected an address such as https://example.org/archive/")
+        raise ValueError("is no address such as https://example.org/archive/ or wss://HOST/PATH")
     if url.user is not None or url.password is not None:
         raise ValueError("holds a user name or password, which would be shown to others")
     if len(str(url)) > MAX_URL:

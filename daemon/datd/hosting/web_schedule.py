@@ -60,6 +60,6 @@ def first_poll(now: float, interval: float, choose: Callable[[int], int]) -> flo
     return now + interval * choose(_CHANCE) / _CHANCE
 
 
-def next_retry(now: float, failures: int, interval: float) -> float:
-    """When to look again at one that has failed so often in a row."""
-    return now + min(interval, FIRST_RETRY * (1 << min(failures - 1, 20)))
+def next_retry(now: float, failures: int, interval: float, choose: Callable[[int], int]) -> float:
+    """When to look again at one that has failed so often in a row; spread out like all looks."""
+    return next_poll(now, min(interval, FIRST_RETRY * (1 << min(failures - 1, 20))), choose)

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 # Sources talked with: each may hold some megabytes. Looks have turns of their own, so that archives
 # that take hours do not keep others from hearing of new versions.
 MAX_AT_ONCE: Final = 16
+# At the start of the daemon: few sources are looked at right away, thousands overrun no server.
+LOOKS_A_SECOND: Final = 50
 # WebSockets: as with peers, a conversation lasts, and costs little while nothing is to be said.
 MAX_CALLS: Final = 512
 # A reader who waits brings the next look forward, but a source that just failed is left alone.
@@ -41,13 +43,17 @@ SOURCE: Final = "web"
 
 
 class _Source:
-    """One address of one archive."""
+    """One address of one archive. Small: there are as many as archives, and most are quiet."""
+
+    __slots__ = (
+        "asked", "failed_at", "failures", "name", "peer", "seen", "talk", "task", "text",
+    )  # fmt: skip
 
     def __init__(self, name: bytes, text: str, now: float) -> None:
         self.name = name
         self.text = text
-        self.url = URL(text, encoded=True)
-        self.peer = Peer(name, Address(self.url.host or "", self.url.port or 0), SOURCE)
+        url = self.url
+        self.peer = Peer(name, Address(url.host or "", url.port or 0), SOURCE)
         self.peer.first_seen = now
         self.failures = 0
         self.failed_at = float("-inf")
@@ -55,6 +61,11 @@ class _Source:
         self.asked = False  # somebody waits for what it may have
         self.task: asyncio.Task[None] | None = None
         self.talk: WebPeer | None = None
+
+    @property
+    def url(self) -> URL:
+        """The address, read."""
+        return URL(self.text, encoded=True)
 
 
 class WebSources:
@@ -123,8 +134,9 @@ class WebSources:
         self._drop(known.values())
         for source in sources:
             if source.task is None:
-                first = now if at_once else first_poll(now, self._interval, self._choose)
-                self._agenda.put(source, first)
+                first = first_poll(now, self._interval, self._choose)
+                soon = now if at_once else now + len(self._sources) / LOOKS_A_SECOND
+                self._agenda.put(source, min(first, soon))
         self._keep_time_soon()
 
     async def leave(self, name: bytes) -> None:
@@ -241,8 +253,8 @@ class WebSources:
             now = self._clock()
             source.failures += 1
             source.failed_at = now + (AFTER_A_LIE if lied else 0.0)
-            retry = now + AFTER_A_LIE if lied else next_retry(now, source.failures, self._interval)
-            self._agenda.put(source, retry)
+            retry = next_retry(now, source.failures, self._interval, self._choose)
+            self._agenda.put(source, now + AFTER_A_LIE if lied else retry)
         self._wake.set()
 
     def _start(self, source: _Source) -> "HostedArchive | None":

@@ -1,14 +1,19 @@
 """`POST /archives`: host somebody's archive, publish a folder of this host, make a new one."""
 
+from typing import Any
+
 from aiohttp import web
 
 from datctl.models import Archive, NewArchive
 from datctl.models_writing import NewEmpty, NewFolder
 from datd.errors import KeyFormatError, VersionNotFound
 from datd.hosting.archive import HostedArchive
+from datd.hosting.changes import Changes
 from datd.hosting.library import Library
 from datd.hosting.pinning import keep_for_operator
+from datd.hosting.settings import Settings
 from datd.http import replays, shapes
+from datd.http.gateway.openings import is_opened
 from datd.http.inputs import read_one_of, read_query
 from datd.http.operation import ARCHIVES, Operation
 from datd.http.own_archives import OwnRoutes
@@ -111,6 +116,7 @@ class ArchiveRoutes:
                 f"The link names version {version} and `version` says {asked.version}; "
                 "give one of them.",
             )
+        await self._take_over(link.key, asked.version or version, settings)
         archive, new = await self._library.add(
             link.key,
             version=asked.version or version,
@@ -120,6 +126,19 @@ class ArchiveRoutes:
         )
         await keep_for_operator(self._library, archive)
         return archive, new, resolved.stale
+
+    async def _take_over(self, key: Key, version: int | None, asked: Settings) -> None:
+        """What the gateway fetched for a stranger becomes the operator's, hosted as he asks."""
+        archive = self._library.of_discovery_key(key.discovery_key.raw)
+        if archive is None or not is_opened(archive):
+            return
+        fields: dict[str, Any] = {**asked, "pinned": version}
+        paused = fields.pop("paused", False)
+        networks = asked.get("networks")
+        fields["networks"] = None if networks is None else sorted(set(networks))
+        await self._library.change(archive, Changes(fields))
+        if paused:
+            await archive.pause()
 
     async def _resolve(self, text: str) -> Resolved:
         try:

@@ -1,4 +1,5 @@
 import pytest
+from tests.helpers.sites import use_web
 
 from datctl.commands import waiting
 from datctl.errors import DatdError, TimedOut
@@ -53,3 +54,19 @@ async def test_verbs_of_long_work_end_with_5_when_it_takes_too_long(dat, site, s
     assert "as they should be" in await shell.text("verify", "s", "--wait", "60")
     for line in (("verify", "s"), ("rescan", "s"), ("fork", "s")):
         await shell.run(*line, "--wait", "0", status=5)
+
+
+async def test_who_waits_for_a_web_source_in_vain_hears_what_is_wrong_with_it(api, shell):
+    web = use_web(api, allow=False)
+    try:
+        line = ("add", "ab" * 32, "--network", "none", "--web", "http://127.0.0.1:9/")
+        await shell.run(*line, "--wait", "1", status=5)
+        assert "; web source 127.0.0.1:9: " in shell.err
+        assert "web.allow_networks" in shell.err
+    finally:
+        await web.close()
+
+
+async def test_an_address_that_is_no_web_source_is_refused_in_words(shell):
+    await shell.run("add", "ab" * 32, "--web", "ftp://example.org/", status=1)
+    assert "is no address such as https://example.org/" in shell.err

@@ -96,3 +96,36 @@ async def test_t48_many_who_ask_at_a_time_get_no_more_than_there_may_be(tmp_path
         openings = Openings(alone.library, 2, Clock())
         await asyncio.gather(*map(openings.open, keys(9)), return_exceptions=True)
         assert len(alone.library.archives()) == 2
+
+
+async def test_t48_what_is_read_for_long_is_not_sent_away(tmp_path):
+    clock = Clock()
+    async with node(MemoryNetwork(), tmp_path) as alone:
+        openings = Openings(alone.library, 2, clock)
+        film, page, other, last = keys(4)
+        with openings.using(await openings.open(film)):
+            clock.now = 10
+            await openings.open(page)
+            clock.now = 1_000
+            await openings.open(other)
+            assert [one.key for one in alone.library.archives()] == [film, other]
+        clock.now = 1_030
+        with openings.using(alone.library.find(other.hex)), pytest.raises(Problem, match="in use"):
+            await openings.open(last)
+        clock.now = 1_070
+        await openings.open(last)
+        assert [one.key for one in alone.library.archives()] == [other, last]
+
+
+async def test_adding_what_was_opened_makes_it_the_operators_own(api):
+    openings = Openings(api.library, 1, Clock())
+    plain, tidy, stranger, _ = keys(4)
+    for key, asked in ((plain, {}), (tidy, {"mode": "sparse", "paused": True, "tags": ["mine"]})):
+        await openings.open(key)
+        answer = await api.post("/api/v1/archives", {"link": key.hex, **asked})
+        assert answer.status == 200
+        assert answer.json["mode"] == asked.get("mode", "archive")
+        assert answer.json["tags"] == asked.get("tags", [])
+        assert (answer.json["state"] == "paused") == asked.get("paused", False)
+    await openings.open(stranger)
+    assert [one.key for one in api.library.archives()] == [plain, tidy, stranger]

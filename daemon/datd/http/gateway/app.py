@@ -5,7 +5,7 @@ header that would let another origin read (T-41, T-46).
 """
 
 import asyncio
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from urllib.parse import quote
 
@@ -140,6 +140,12 @@ class Gateway:
             # It would stand between the browser and every archive of this origin.
             raise Problem("forbidden", "A service worker needs an origin of its own.")
         archive = await self._find(site.reference)
+        with nullcontext() if self._openings is None else self._openings.using(archive):
+            return await self._show(request, inside, site, archive)
+
+    async def _show(
+        self, request: web.Request, inside: ExitStack, site: Site, archive: HostedArchive
+    ) -> web.StreamResponse:
         if site.path in ("", "/") and request.headers.get("Upgrade", "").lower() == "websocket":
             refuse_other_sites(request)
             inside.close()  # a peer that calls, with the limits of those (L-18)
@@ -204,8 +210,6 @@ class Gateway:
                 f"{what} is not hosted here, or paused. Whoever runs this daemon can host it with "
                 f"`datctl add {'LINK' if key is None else f'dat://{reference}'}`.",
             )
-        if self._openings is not None:
-            self._openings.used(archive)
         return archive
 
     def _by_key(self, key: Key) -> HostedArchive | None:

@@ -6,8 +6,9 @@ them: the one that was not asked for the longest goes when another one comes.
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from datd.hosting.archive import HostedArchive
 from datd.hosting.library import Library
@@ -37,11 +38,25 @@ class Openings:
         self._clock = clock
         self._opening = asyncio.Lock()
         self._asked: OrderedDict[str, float] = OrderedDict()
+        self._in_use: Counter[str] = Counter()
         self._began = clock()
+
+    @contextmanager
+    def using(self, archive: HostedArchive) -> Iterator[None]:
+        """Somebody reads an archive: it is not sent away until he is done."""
+        name = archive.key.hex
+        self._in_use[name] += 1
+        try:
+            yield
+        finally:
+            self._in_use[name] -= 1
+            if not self._in_use[name]:
+                del self._in_use[name]
+            self.used(archive)
 
     def used(self, archive: HostedArchive) -> None:
         """Somebody asks for an archive."""
-        if _is_opened(archive):
+        if is_opened(archive):
             self._asked[archive.key.hex] = self._clock()
             self._asked.move_to_end(archive.key.hex)
 
@@ -52,7 +67,7 @@ class Openings:
             Problem: There are too many of them, all in use.
         """
         async with self._opening:
-            opened = [archive for archive in self._library.archives() if _is_opened(archive)]
+            opened = [archive for archive in self._library.archives() if is_opened(archive)]
             if len(opened) >= self._most:
                 await self._send_away(opened)
             archive, _ = await self._library.add(key, mode="sparse", tags=[TAG])
@@ -61,9 +76,14 @@ class Openings:
 
     async def _send_away(self, opened: list[HostedArchive]) -> None:
         # After a restart nothing is known of when they were asked for.
-        oldest = min(opened, key=lambda archive: self._asked.get(archive.key.hex, self._began))
-        since = self._asked.get(oldest.key.hex, float("-inf"))
-        if self._clock() - since < _RESTING_SECONDS:
+        idle = (archive for archive in opened if not self._in_use[archive.key.hex])
+        oldest = min(
+            idle,
+            key=lambda archive: self._asked.get(archive.key.hex, self._began),
+            default=None,
+        )
+        since = float("-inf") if oldest is None else self._asked.get(oldest.key.hex, float("-inf"))
+        if oldest is None or self._clock() - since < _RESTING_SECONDS:
             raise Problem(
                 "busy",
                 f"All {self._most} archives that the gateway opens for others are in use.",
@@ -73,7 +93,7 @@ class Openings:
         await self._library.remove(oldest)
 
 
-def _is_opened(archive: HostedArchive) -> bool:
+def is_opened(archive: HostedArchive) -> bool:
     """Whether it is here only since somebody asked: what a person has changed since is his."""
     record = archive.record
     is_as_added = (record.mode, list(archive.tags), record.include) == ("sparse", [TAG], None)
