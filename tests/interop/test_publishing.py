@@ -69,9 +69,8 @@ def test_dat_clones_what_we_wrote_at_every_step(
         is_whole(clone(key))
 
         for chunking in ("fixed", "content"):
-            made = writer.done(
-                "POST", "/archives", {"folder": str(tmp_path / "site"), "chunking": chunking}
-            )
+            site = {"folder": str(tmp_path / "site"), "adopt": "never", "chunking": chunking}
+            made = writer.done("POST", "/archives", site)
             writer.ended(made["job"])
             assert hashes_in(clone(made["key"])) == hashes_in(tmp_path / "site")
         fork = writer.done("POST", f"/archives/{key}/fork", {"version": 5, "title": "Fork"})
