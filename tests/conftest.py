@@ -1,6 +1,7 @@
 """What holds for all tests: none is judged by how busy the machine is."""
 
 import os
+import signal
 import tracemalloc
 from collections.abc import Iterator
 
@@ -12,6 +13,10 @@ import pytest
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("DATD_CI") == "1" else "here")
+
+# Shells have what they start in the background ignore Ctrl-C, and so would all programs of the tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
