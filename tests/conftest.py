@@ -14,7 +14,7 @@ hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("DATD_CI") == "1" else "here")
 
-# Shells have what they start in the background ignore Ctrl-C, and so would all programs of the tests.
+# What shells start in the background ignores Ctrl-C, and so would all programs that tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
