@@ -6,7 +6,6 @@ from datd.hosting.web_layout import (
     Extent,
     cut,
     file_url,
-    runs,
     signed_length,
     sleep_url,
     spans,
@@ -99,7 +98,3 @@ def test_no_request_is_larger_than_a_megabyte():
 def test_a_short_answer_lacks_its_last_blocks():
     (span,), _ = spans([Extent(0, 0, 3), Extent(1, 3, 3)], None)
     assert cut(span, b"abcde") == [(0, b"abc"), (1, None)]
-
-
-def test_runs_are_made_of_neighbours():
-    assert runs([1, 2, 3, 7, 9, 10]) == [(1, 4), (7, 8), (9, 11)]

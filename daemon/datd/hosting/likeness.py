@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from datd.feed.feed import Feed
+from datd.feed.runs import runs as neighbours
 from datd.hosting.known_blocks import Place
 
 # Blocks below one node at most: as many as are worked on at a time.
@@ -67,7 +68,7 @@ def runs(blocks: Sequence[int], places: Mapping[int, Place]) -> list[Run]:
     ends = [(one[0] + other[0]) // 2 + 1 for one, other in pairwise(hits)]
     found: list[Run] = []
     at = 0
-    for start, stop in _stretches(blocks):
+    for start, stop in neighbours(blocks):
         while start < stop and hits:
             while at < len(ends) and ends[at] <= start:
                 at += 1
@@ -78,16 +79,6 @@ def runs(blocks: Sequence[int], places: Mapping[int, Place]) -> list[Run]:
                 run = run._replace(start=found.pop().start)
             found.append(run)
             start = end
-    return found
-
-
-def _stretches(blocks: Sequence[int]) -> list[tuple[int, int]]:
-    found: list[tuple[int, int]] = []
-    for block in blocks:
-        if found and found[-1][1] == block:
-            found[-1] = (found[-1][0], block + 1)
-        else:
-            found.append((block, block + 1))
     return found
 
 

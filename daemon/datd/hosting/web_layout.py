@@ -6,7 +6,7 @@ paths, feeds in `.dat/`), and the same with `.dat/content.data` beside, which ho
 Source: transports.md section 6; sleep.md sections 1, 2, 5 to 8.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -152,14 +152,3 @@ def cut(span: Span, data: bytes) -> list[tuple[int, bytes | None]]:
         pieces.append((block.block, piece if len(piece) == block.size else None))
         at += block.size
     return pieces
-
-
-def runs(blocks: Sequence[int]) -> list[tuple[int, int]]:
-    """Ranges `(start, stop)` of some blocks in ascending order."""
-    found: list[tuple[int, int]] = []
-    for block in blocks:
-        if found and found[-1][1] == block:
-            found[-1] = (found[-1][0], block + 1)
-        else:
-            found.append((block, block + 1))
-    return found

@@ -19,10 +19,11 @@ from yarl import URL
 from datd.archive.plain_files import PlainFiles
 from datd.errors import WebError
 from datd.feed import rle
+from datd.feed.runs import runs
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.web_client import MAX_REQUESTS, WebHost
 from datd.hosting.web_feed import WebFeed
-from datd.hosting.web_layout import Extent, Span, runs, spans
+from datd.hosting.web_layout import Extent, Span, spans
 from datd.hosting.web_pipe import PipeEnd
 from datd.keys import Key
 from datd.wire.messages import Cancel, Data, Have, Message, Request, Unhave, Want

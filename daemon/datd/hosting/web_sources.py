@@ -8,7 +8,7 @@ Source: transports.md sections 6 and 7.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from yarl import URL
@@ -22,6 +22,7 @@ from datd.hosting.web_peer import WebPeer
 from datd.hosting.web_pipe import pipe
 from datd.hosting.web_schedule import AFTER_A_LIE, Agenda, first_poll, next_poll, next_retry
 from datd.hosting.web_socket import dial
+from datd.swarm.judgement import leaves
 from datd.swarm.peer import Mark, Peer, PeerView, State
 from datd.types import Address
 
@@ -323,7 +324,7 @@ class WebSources:
 
     def _judge(self, source: _Source, error: Exception) -> tuple[str, bool]:
         """What went wrong, for people; and whether it was a lie."""
-        found = list(_leaves(error))
+        found = list(leaves(error))
         for one in found:
             if isinstance(one, IntegrityError):
                 mark = Mark.BAD_SIGNATURES if one.signature else Mark.BAD_BLOCKS
@@ -338,11 +339,3 @@ class WebSources:
                 return str(one) or type(one).__name__, False
         log.error("talking with %s failed", source.url.host, exc_info=error)
         return "a fault of this daemon; see its log", False
-
-
-def _leaves(error: BaseException) -> Iterator[Exception]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _leaves(inner)
-    elif isinstance(error, Exception):
-        yield error

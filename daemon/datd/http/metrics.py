@@ -21,12 +21,9 @@ from prometheus_client.registry import Collector
 from datd.hosting.archive import HostedArchive
 from datd.hosting.library import Library
 from datd.hosting.views import DaemonView, State
-from datd.http.inputs import Query, read_query
+from datd.http.inputs import read_query
 from datd.http.operation import Operation
-
-
-class NoQuery(Query):
-    """The route takes no parameters."""
+from datd.http.stats import NoQuery
 
 
 class MetricsRoutes:

@@ -119,16 +119,17 @@ def why(error: Exception) -> str:
 
 def _gravest(error: Exception) -> Exception:
     """What decides the verdict, out of all that went wrong at once. Bugs come before anything."""
-    found = list(_leaves(error))
+    found = list(leaves(error))
     known = [one for kind in _GRAVITY for one in found if isinstance(one, kind)]
     bugs = [one for one in found if not isinstance(one, _GRAVITY)]
     return (bugs + known)[0]
 
 
-def _leaves(error: BaseException) -> Iterator[Exception]:
+def leaves(error: BaseException) -> Iterator[Exception]:
+    """What an error is made of, if it is several at once."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
-            yield from _leaves(inner)
+            yield from leaves(inner)
     elif isinstance(error, Exception):
         yield error
 
