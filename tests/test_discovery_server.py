@@ -23,6 +23,7 @@ from datd.discovery.dns_message import Message
 from datd.errors import ConfigError
 from datd.types import Address
 from tests.helpers.pieces import missing
+from tests.helpers.ports import free_ports
 from tests.helpers.servers import Server, running_discovery_server
 from tests.helpers.virtual_time import in_virtual_time
 
@@ -76,11 +77,6 @@ class Host:
 def server() -> Iterator[Server]:
     with running() as server:
         yield server
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as sockets:
-        return [sockets.enter_context(Host()).port for _ in range(count)]
 
 
 def test_it_answers_ends_when_asked_and_tells_its_numbers(server: Server):

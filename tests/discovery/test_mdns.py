@@ -14,10 +14,10 @@ from tests.helpers.multicast import (
     QUESTION,
     Neighbour,
     answer_of,
-    free_port,
     linked,
     network,
 )
+from tests.helpers.ports import free_port
 from tests.suites.discovery_networks import KEY, OTHER, DiscoveryNetworkSuite, Host
 
 from datd.discovery import dns_message, hyperswarm_message, mdns

@@ -3,7 +3,6 @@
 import asyncio
 import heapq
 import random
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -269,12 +268,6 @@ async def dht_on(
         implied_port=implied_port,
         limits=limits,
     )
-
-
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class Libtorrent:

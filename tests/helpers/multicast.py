@@ -10,6 +10,7 @@ from datd.discovery import dns_message, mdns
 from datd.discovery.dns_message import TYPE_TXT, Question
 from datd.discovery.interfaces import Interface
 from datd.discovery.mdns import MulticastDns
+from tests.helpers.ports import free_port
 from tests.suites.discovery_networks import KEY, Host
 
 LOOPBACK = [Interface("127.0.0.1", IPv4Network("127.0.0.0/8"), True)]
@@ -17,12 +18,6 @@ NAME = KEY[:20]
 # Flags of messages, and a label of their names.
 QUESTION, ANSWER = b"\0\0", b"\x84\0"
 DAT_14 = b"\x0ahyperswarm"
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def network(

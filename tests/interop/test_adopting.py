@@ -156,6 +156,6 @@ def test_dat_and_datd_mirror_into_one_folder_by_turns(
     write(site / "stays.txt", b"changed at last")
     with turns.dat():
         program = reference.dat("pull", copy, "--exit", where=Where(lab, "h2"))
-        program.wait_for_line(r"dat sync complete|up to date|complete")
-        program.stop()
+        # What it draws is not said: it may end before it draws that all is there.
+        assert program.wait_for_end(timeout=60) == 0
         assert hashes_in(copy) == hashes_in(site)

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.helpers.dht import Libtorrent, Rounds, dht_on, free_udp_port
+from tests.helpers.dht import Libtorrent, Rounds, dht_on
+from tests.helpers.ports import free_port, free_ports
 from tests.helpers.reference import Program, Reference
 from tests.suites.discovery_networks import Host
 
@@ -68,8 +69,8 @@ async def all_find_all(start: Start, entry: int) -> None:
         entry: The only node that anybody knows.
     """
     way_in = ("--bootstrap", f"127.0.0.1:{entry}")
-    seen = free_udp_port()
-    start("--port", free_udp_port(), *way_in, "--announce", THEIRS[:20].hex(), "--as", 4444)
+    seen = free_port()
+    start("--port", free_port(), *way_in, "--announce", THEIRS[:20].hex(), "--as", 4444)
     start("--port", seen, *way_in, "--announce", THEIRS_IMPLIED[:20].hex(), "--as", 0)
     async with our_node(entry) as (ours, _), our_node(entry, implied_port=True) as (implied, port):
         announces(ours, OURS)
@@ -80,12 +81,12 @@ async def all_find_all(start: Start, entry: int) -> None:
         await finds(ours, OURS_IMPLIED, port)
         await finds(implied, OURS, 3282)
         for key, expected in ((OURS, 3282), (OURS_IMPLIED, port)):
-            asker = start("--port", free_udp_port(), *way_in, "--lookup", key[:20].hex())
+            asker = start("--port", free_port(), *way_in, "--lookup", key[:20].hex())
             await asker.heard("peer", timeout=PATIENCE, host="127.0.0.1", port=expected)
 
 
 async def test_both_find_each_other_when_theirs_is_the_way_in(partner: Start):
-    entry = free_udp_port()
+    entry = free_port()
     await partner("--port", entry).heard("listening")
     await all_find_all(partner, entry)
 
@@ -97,7 +98,7 @@ async def test_both_find_each_other_when_ours_is_the_way_in(partner: Start):
 
 @pytest.mark.parametrize("role", ["announces", "asks"])
 async def test_a_dht_of_thirty_nodes_of_the_reference(reference: Reference, role: str):
-    first = free_udp_port()
+    first, *_ = free_ports(32)
     swarm = reference.start("dht-swarm.js", "--nodes", 32, "--port", first)
     await swarm.heard("ready", timeout=PATIENCE)
     far = first + 17
@@ -106,11 +107,11 @@ async def test_a_dht_of_thirty_nodes_of_the_reference(reference: Reference, role
             announces(ours, OURS)
             await until(lambda: statistics(ours)["announced"] >= 8)
             arguments = ("--bootstrap", f"127.0.0.1:{far}", "--lookup", OURS[:20].hex())
-            asker = reference.start("dht-node.js", "--port", free_udp_port(), *arguments)
+            asker = reference.start("dht-node.js", "--port", free_port(), *arguments)
             await asker.heard("peer", timeout=PATIENCE, host="127.0.0.1", port=3282)
         else:
             arguments = ("--bootstrap", f"127.0.0.1:{far}", "--announce", THEIRS[:20].hex())
-            reference.start("dht-node.js", "--port", free_udp_port(), *arguments, "--as", 4444)
+            reference.start("dht-node.js", "--port", free_port(), *arguments, "--as", 4444)
             await finds(ours, THEIRS, 4444)
         await until(lambda: statistics(ours)["nodes"] >= 20)
 

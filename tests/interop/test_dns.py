@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 from tests.helpers.discovery_client import running_client
 from tests.helpers.lab import Lab
+from tests.helpers.ports import free_port
 from tests.helpers.reference import Program, Reference, Where
 from tests.helpers.servers import running_discovery_server
 
@@ -129,7 +130,8 @@ async def test_all_of_40_announcers_are_found_though_the_original_server_spoils_
 ):
     udp = UdpSocket()
     await udp.listen("127.0.0.1", 0)
-    with_port = await asyncio.to_thread(_server_on_a_free_port, reference)
+    with_port = free_port()
+    await reference.start("dns-server.js", "--port", with_port).heard("listening")
     loop = asyncio.get_running_loop()
     transport, crowd = await loop.create_datagram_endpoint(
         lambda: Crowd(range(1000, 1040)), remote_addr=("127.0.0.1", with_port)
@@ -153,12 +155,3 @@ async def test_all_of_40_announcers_are_found_though_the_original_server_spoils_
     await network.close()
     transport.close()
     udp.close()
-
-
-def _server_on_a_free_port(reference: Reference) -> int:
-    for port in random.Random().sample(range(20000, 30000), 5):
-        program = reference.start("dns-server.js", "--port", port)
-        program.wait_for("listening")
-        if not program.said("error"):
-            return port
-    raise AssertionError("no free port")

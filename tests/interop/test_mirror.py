@@ -1,7 +1,6 @@
 """The main job: what the original publishes we mirror, what we mirror the original clones."""
 
 import shutil
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from tests.helpers.daemon import RunningDaemon, running_daemon
 from tests.helpers.folders import hashes_in, make_varied_folder, write
 from tests.helpers.lab import Lab
+from tests.helpers.ports import free_port
 from tests.helpers.reference import Reference, Where
 
 
@@ -81,13 +81,6 @@ def test_a_file_added_at_the_publisher_is_listed_within_two_seconds(
             listed = _listed_at(daemon, shared["key"], f"/file {number}.txt")
             assert listed - version / 1000 < 2.0
         assert len(daemon.ask("ls", shared["key"])) == 6
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-    return port
 
 
 def _listed_at(daemon: RunningDaemon, key: str, path: str) -> float:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.helpers.daemon import RunningDaemon, running_daemon
 from tests.helpers.folders import hashes_in, write
+from tests.helpers.ports import free_port
 from tests.helpers.reference import Event, Program, Reference
-from tests.interop.test_mirror import free_port
 
 
 def host(daemon: RunningDaemon, key: str, *ports: int, **settings: Any) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from tests.helpers.daemon import RunningDaemon, running_daemon
 from tests.helpers.folders import hashes_in, make_varied_folder
 from tests.helpers.lab import Lab
 from tests.helpers.lab_daemon import LabDaemon, lab_daemon
+from tests.helpers.ports import free_port
 from tests.helpers.reference import Reference, Where
 from tests.helpers.stock_web import asked, stock_web
 
@@ -22,12 +22,6 @@ MEGABYTE = 2**20
 def ours(folder: Path) -> dict[str, str]:
     """What lets a daemon publish folders of a test."""
     return {"DATD_IMPORT_ROOTS": str(folder)}
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def copy_of(daemon: RunningDaemon, key: str, place: Path) -> dict[str, str]:

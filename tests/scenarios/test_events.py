@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.helpers.daemon import RunningDaemon, eventually, running_daemon
+from tests.helpers.ports import free_port
 from tests.helpers.receivers import Receiver, receiver
 
 from datctl.client import Client
@@ -22,11 +22,6 @@ CHANGES = ("archive.added", "archive.paused", "archive.changed")
 
 # Nobody has it, so that nothing comes of it.
 QUIET = "ab" * 32
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 @contextlib.asynccontextmanager
