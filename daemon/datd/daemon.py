@@ -19,18 +19,18 @@ from datd.catalogue import Catalogue
 from datd.config import Config
 from datd.discovery.interfaces import own_hosts
 from datd.errors import StorageError
-from datd.hosting.borrowing import Shelf
+from datd.hosting.copies.borrowing import Shelf
+from datd.hosting.copies.known_blocks import KnownBlocks
 from datd.hosting.descriptors import MAX_OPEN_FILES, Descriptors
-from datd.hosting.folder import DataFolder
-from datd.hosting.known_blocks import KnownBlocks
+from datd.hosting.folders.folder import DataFolder
+from datd.hosting.keeping.room import Room
 from datd.hosting.library import Library
-from datd.hosting.room import Room
-from datd.hosting.roots import ImportRoots
-from datd.hosting.secrets import Secrets
+from datd.hosting.own.roots import ImportRoots
+from datd.hosting.own.secrets import Secrets
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
-from datd.hosting.web_client import WebClient
-from datd.hosting.web_sources import WebSources
+from datd.hosting.web.client import WebClient
+from datd.hosting.web.sources import WebSources
 from datd.http.desk import open_desk
 from datd.http.gateway.server import GatewayServer
 from datd.http.server import ApiServer

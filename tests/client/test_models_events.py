@@ -2,7 +2,7 @@ from typing import get_args
 
 from datctl import models_events
 from datctl.models_events import ArchiveVersion, Event, Kind, event_of
-from datd.hosting.event_kinds import KINDS
+from datd.hosting.telling.event_kinds import KINDS
 
 COMMON = {"id": "1", "at": "2026-01-01T00:00:00Z", "archive": None}
 

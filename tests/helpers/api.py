@@ -16,10 +16,10 @@ from typing import Any
 from datctl.client import Client
 from datd.catalogue import Catalogue
 from datd.hosting.descriptors import Descriptors
+from datd.hosting.keeping.room import Room
 from datd.hosting.library import Library
-from datd.hosting.room import Room
-from datd.hosting.roots import ImportRoots
-from datd.hosting.secrets import Secrets
+from datd.hosting.own.roots import ImportRoots
+from datd.hosting.own.secrets import Secrets
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
 from datd.hosting.views import NetworkView

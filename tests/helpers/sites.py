@@ -10,8 +10,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from datd.hosting.web_client import WebClient
-from datd.hosting.web_sources import WebSources
+from datd.hosting.web.client import WebClient
+from datd.hosting.web.sources import WebSources
 from tests.helpers.api import RunningApi
 from tests.helpers.libraries import Node, Source, copy_feeds
 

@@ -12,11 +12,11 @@ from tests.helpers.network import MemoryNetwork
 from datd.errors import BlockMissing, StorageError, Timeout
 from datd.feed.feed import Feed
 from datd.hosting.descriptors import Descriptors
+from datd.hosting.folders.place import Place
+from datd.hosting.keeping.wants import Wants
 from datd.hosting.lane import Lane
 from datd.hosting.open_archive import OpenArchive
-from datd.hosting.place import Place
-from datd.hosting.roots import ImportRoots
-from datd.hosting.wants import Wants
+from datd.hosting.own.roots import ImportRoots
 from datd.keys import Key
 from datd.records import Record
 from datd.wire.messages import Data

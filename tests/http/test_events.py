@@ -7,7 +7,7 @@ import pytest
 from tests.helpers.api import TOKEN
 from tests.helpers.daemon import eventually
 
-from datd.hosting import events as hosting_events
+from datd.hosting.telling import events as hosting_events
 from datd.http import events
 from datd.http.events import MAX_STREAMS
 

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.api import TOKEN, running_api
 from tests.helpers.daemon import eventually
 
-from datd.hosting.room import Room
+from datd.hosting.keeping.room import Room
 
 V1 = "/api/v1"
 ARCHIVES = f"{V1}/archives"

@@ -7,22 +7,24 @@ from pathlib import Path
 
 from datd.archive.entries import Stat
 from datd.errors import ForkError, StorageError, UnknownArchive
-from datd.hosting import census, dedup, noting, reading, showing
+from datd.hosting import reading, showing
 from datd.hosting.appetite import Appetite
 from datd.hosting.batches import Stored
 from datd.hosting.bookkeeping import Bookkeeping
 from datd.hosting.changes import Changes
+from datd.hosting.copies import dedup, noting
+from datd.hosting.folders.place import Place
+from datd.hosting.keeping import census
+from datd.hosting.keeping.stocktaking import StockTaking
+from datd.hosting.keeping.wants import SETTINGS, Wants, with_sweep
 from datd.hosting.lane import Lane
 from datd.hosting.live_feed import LiveFeed
-from datd.hosting.news import News
 from datd.hosting.open_archive import OpenArchive
-from datd.hosting.place import Place
 from datd.hosting.reach import Reach
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
-from datd.hosting.stocktaking import StockTaking
+from datd.hosting.telling.news import News
 from datd.hosting.views import ArchiveView, EntryView, PeerView, State
-from datd.hosting.wants import SETTINGS, Wants, with_sweep
 from datd.keys import Key
 from datd.records import Record
 from datd.storage.faults import storage_fault

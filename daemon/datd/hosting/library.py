@@ -12,26 +12,27 @@ from typing import Any, Unpack
 
 from datd import __version__, crypto
 from datd.errors import ArchiveExists, SecretRefused, StorageError, UnknownArchive
-from datd.hosting import news, noting
-from datd.hosting.adoption import Adoption, require_possible
 from datd.hosting.archive import HostedArchive
 from datd.hosting.buffers import Share, Unfinished, Unsent
 from datd.hosting.changes import Changes
-from datd.hosting.founding import found
-from datd.hosting.herald import Herald
+from datd.hosting.copies import noting
+from datd.hosting.folders.adoption import Adoption, require_possible
+from datd.hosting.folders.opening import look_at
 from datd.hosting.history_index import HistoryIndex
 from datd.hosting.jobs import Job
 from datd.hosting.line import Line
-from datd.hosting.opening import look_at
+from datd.hosting.own.founding import found
+from datd.hosting.own.publishing import Publisher
+from datd.hosting.own.workshop import Workshop
 from datd.hosting.peer import PeerConnection
-from datd.hosting.publishing import Publisher
 from datd.hosting.register import Register
 from datd.hosting.services import Services
 from datd.hosting.settings import AS_DAT_DOES, Settings, record_of, require_same
 from datd.hosting.stats import Savings
+from datd.hosting.telling import news
+from datd.hosting.telling.herald import Herald
 from datd.hosting.versions import Versions
 from datd.hosting.views import DaemonView, PeerView
-from datd.hosting.workshop import Workshop
 from datd.keys import Key
 from datd.records import Forking, ImportRules, Record, Summary
 from datd.types import Address

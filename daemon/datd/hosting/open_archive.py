@@ -21,21 +21,21 @@ from datd.errors import (
     Timeout,
 )
 from datd.hosting.batches import Known, Served, Stored, digests, serve_batch, store_batch
-from datd.hosting.growing import Growing, Grown
+from datd.hosting.folders.opening import open_live
+from datd.hosting.folders.place import OpenPlace, Place
+from datd.hosting.keeping.wants import Wants
 from datd.hosting.lane import Lane
 from datd.hosting.live_feed import LiveFeed
-from datd.hosting.opening import open_live
-from datd.hosting.place import OpenPlace, Place
-from datd.hosting.wants import Wants
+from datd.hosting.own.growing import Growing, Grown
 from datd.keys import Key
 from datd.storage.base import DescriptorPool
 from datd.storage.faults import is_full
 from datd.wire import messages
 
 if TYPE_CHECKING:
-    from datd.hosting.dedup import Dedup
+    from datd.hosting.copies.dedup import Dedup
+    from datd.hosting.own.publishing import Desk
     from datd.hosting.peer import PeerConnection
-    from datd.hosting.publishing import Desk
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)

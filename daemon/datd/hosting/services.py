@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from datd.catalogue import Catalogue
-from datd.hosting.borrowing import Shelf
+from datd.hosting.copies.borrowing import Shelf
 from datd.hosting.descriptors import Descriptors
-from datd.hosting.events import Events
-from datd.hosting.room import Room
-from datd.hosting.roots import ImportRoots
-from datd.hosting.secrets import Secrets
+from datd.hosting.keeping.room import Room
+from datd.hosting.own.roots import ImportRoots
+from datd.hosting.own.secrets import Secrets
 from datd.hosting.stats import Traffic
+from datd.hosting.telling.events import Events
 from datd.hosting.views import NetworkView
-from datd.hosting.web_sources import WebSources
+from datd.hosting.web.sources import WebSources
 from datd.naming.destinations import Network
 from datd.records import Record
 from datd.swarm.swarm import Swarm

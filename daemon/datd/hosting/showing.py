@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from datd.hosting import census
+from datd.hosting.keeping import census
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.stats import Traffic
 from datd.hosting.views import ArchiveView, Chunking, Mode, PeerView, Progress, State

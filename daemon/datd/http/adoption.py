@@ -7,8 +7,8 @@ from aiohttp import web
 from datctl.models_jobs import Job
 from datctl.models_writing import AdoptFolder
 from datd.hosting.archive import HostedArchive
+from datd.hosting.folders.place import is_folder_of_files
 from datd.hosting.library import Library
-from datd.hosting.place import is_folder_of_files
 from datd.http import shapes
 from datd.http.inputs import read_body, read_query, shown
 from datd.http.operation import ARCHIVE, Operation

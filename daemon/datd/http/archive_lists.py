@@ -8,8 +8,8 @@ from aiohttp import web
 from pydantic import AfterValidator, Field
 
 from datctl.models import Archive, ArchivePage, ChosenFields, ChosenPage, Mode, State
-from datd.hosting import census
 from datd.hosting.archive import HostedArchive
+from datd.hosting.keeping import census
 from datd.hosting.library import Library
 from datd.hosting.views import ArchiveView
 from datd.http import shapes

@@ -12,9 +12,9 @@ from pydantic import Field
 
 from datctl.models_events import EventPage, Kind
 from datd.books.events import Event
-from datd.hosting.event_kinds import Interest, Position, Told, named_kinds
-from datd.hosting.following import BATCH, Following
 from datd.hosting.library import Library
+from datd.hosting.telling.event_kinds import Interest, Position, Told, named_kinds
+from datd.hosting.telling.following import BATCH, Following
 from datd.http.access import Access, access_of, find_visible
 from datd.http.inputs import Query, read_query, shown
 from datd.http.operation import PREFIX, Operation

@@ -7,12 +7,12 @@ from typing import Any
 
 from datctl.models import ArchiveChanges, NewArchive
 from datctl.models_writing import Hosting, NewFolder
-from datd.hosting import patterns
 from datd.hosting.archive import HostedArchive
 from datd.hosting.changes import Changes
+from datd.hosting.keeping import patterns
 from datd.hosting.library import Library
 from datd.hosting.settings import Settings
-from datd.hosting.web_layout import web_source
+from datd.hosting.web.layout import web_source
 from datd.http.inputs import read_address, shown
 from datd.http.problems import Problem
 from datd.naming.lookup import SystemLookup

@@ -8,9 +8,9 @@ from yarl import URL
 
 from datctl.models_events import NewWebhook, WebhookChanges, WebhookList, WebhookTest
 from datctl.models_events import Webhook as WebhookModel
-from datd.hosting import signing
 from datd.hosting.library import Library
-from datd.hosting.webhooks import Hook
+from datd.hosting.telling import signing
+from datd.hosting.telling.webhooks import Hook
 from datd.http import shapes
 from datd.http.events import interest_of
 from datd.http.inputs import read_body, read_query, shown

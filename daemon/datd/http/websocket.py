@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from aiohttp import web
 
 from datd.hosting.archive import HostedArchive
-from datd.hosting.web_socket import CLOSE_SECONDS, MAX_MESSAGE, WebSocketStream
+from datd.hosting.web.socket import CLOSE_SECONDS, MAX_MESSAGE, WebSocketStream
 from datd.http.operation import ARCHIVE, Operation
 from datd.http.problems import Problem
 from datd.transport.base import Stream

@@ -9,7 +9,7 @@ from datctl.models_writing import Written
 from datd.archive.entries import Stat
 from datd.hosting.archive import HostedArchive
 from datd.hosting.library import Library
-from datd.hosting.publishing import Check, Put
+from datd.hosting.own.publishing import Check, Put
 from datd.hosting.views import EntryView
 from datd.http import shapes
 from datd.http.file_answer import etag_of

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from datd.hosting.room import Room
+from datd.hosting.keeping.room import Room
 from tests.helpers.api import Answer, RunningApi
 from tests.helpers.operations.row import (
     ARCHIVES,

@@ -1,6 +1,6 @@
 """Rows of events, webhooks, numbers, the diagnosis, and SLEEP files."""
 
-from datd.hosting.webhooks import MAX_WEBHOOKS
+from datd.hosting.telling.webhooks import MAX_WEBHOOKS
 from tests.helpers.api import Answer, RunningApi
 from tests.helpers.operations.row import NOWHERE, V1, Row, damaged, send, theirs
 

@@ -1,0 +1,1 @@
+"""Content that is here already, found by its hashes."""

@@ -1,0 +1,1 @@
+"""Where the files of archives lie, and folders of people."""

@@ -1,0 +1,1 @@
+"""What each archive keeps, what is there of it, and room for it."""

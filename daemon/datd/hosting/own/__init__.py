@@ -1,0 +1,1 @@
+"""Archives of ours: written here, with the secret key."""

@@ -1,0 +1,1 @@
+"""Web servers as a source of archives."""
