@@ -1,4 +1,4 @@
-"""Measures datd beside the original programs, in seven parts.
+"""Measures datd beside the original programs, in eight parts.
 
 archives fetches the same archive between all pairs of original and datd, over TCP on loopback. Each
 process has its archive on disk in the same layout. `x original` is the rate beside original ->
@@ -18,6 +18,8 @@ million asks a daemon for files, folders and histories of an archive of a millio
 
 parquet reads one column of a large parquet file on an original peer.
 
+quiet starts a daemon of ten thousand archives that nobody asks for.
+
 Rounds are interleaved, so that a busy moment of the machine hits all pairs alike; tables show
 medians.
 """
@@ -34,14 +36,14 @@ from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks import dedup, million, parquet, sharing, utp, writing
+from tests.benchmarks import dedup, million, parquet, quiet, sharing, utp, writing
 from tests.benchmarks.datd_side import DatdSide
 from tests.benchmarks.original_side import OriginalSide
 from tests.benchmarks.report import Load, Measurement, machine, row, table
 from tests.benchmarks.side import Side, peak_memory, processor_seconds
 from tests.lab.install import Reference
 
-PARTS = ("archives", "utp", "sharing", "dedup", "writing", "million", "parquet")
+PARTS = ("archives", "utp", "sharing", "dedup", "writing", "million", "parquet", "quiet")
 
 Runs = dict[tuple[str, str], list[Measurement]]
 
@@ -68,6 +70,7 @@ def options() -> argparse.Namespace:
     flat = "files imported in one folder, once (10000): the original takes minutes"
     parser.add_argument("--flat", type=int, default=10_000, help=flat)
     parser.add_argument("--parquet", type=float, default=1000, help="MB of that file (1000)")
+    parser.add_argument("--quiet", type=int, default=10_000, help="quiet archives (10000)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
     return parser.parse_args()
 
@@ -147,6 +150,8 @@ def main() -> int:
         kept += bench_million(asked)
     if "parquet" in parts:
         kept += bench_parquet(asked)
+    if "quiet" in parts:
+        kept += bench_quiet(asked, found)
     if asked.json:
         asked.json.write_text(json.dumps(kept, indent=1) + "\n")
     return 0
@@ -208,6 +213,14 @@ def bench_parquet(asked: argparse.Namespace) -> list[dict[str, object]]:
     size = int(asked.parquet * 1e6)
     done = parquet.measure(size, sys.stderr.write)
     sys.stdout.write("\n" + "\n".join(parquet.show(done, size)) + "\n")
+    return [asdict(one) for one in done]
+
+
+def bench_quiet(asked: argparse.Namespace, found: Reference) -> list[dict[str, object]]:
+    """Many archives, nobody there; gives every figure."""
+    node = found.baseline or found.node
+    done = quiet.measure(node, asked.quiet, sys.stderr.write)
+    sys.stdout.write("\n" + "\n".join(quiet.show(done, asked.quiet)) + "\n")
     return [asdict(one) for one in done]
 
 

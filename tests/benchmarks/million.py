@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from threading import Event, Thread
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 
 from datd.keys import Key
 from tests.benchmarks.datd_side import LOOPBACK, ask, wait_until_whole
+from tests.benchmarks.report import Figure, line
 from tests.helpers.daemon import RunningDaemon, running_daemon
 from tests.helpers.large_archives import PAIR, cube, put, writing
 
@@ -31,16 +31,6 @@ LATER = 50
 # An index of a million entries takes a quarter of a minute.
 INDEX_SECONDS = 300.0
 _ASK_EVERY = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One thing measured, and what it may be at most (0: nobody said)."""
-
-    what: str
-    value: float
-    unit: str
-    most: float = 0.0
 
 
 def make(folder: Path, wide: int) -> str:
@@ -75,12 +65,7 @@ def measure(wide: int, say: Callable[[str], object]) -> list[Figure]:
 
 def show(figures: list[Figure], wide: int) -> list[str]:
     """Lines for people."""
-    lines = [f"an archive of {wide**3:,} entries"]
-    for one in figures:
-        wanted = f" (at most {one.most:g})" if one.most else ""
-        verdict = "  TOO MUCH" if one.most and one.value > one.most else ""
-        lines.append(f"  {one.what}: {one.value:.4g} {one.unit}{wanted}{verdict}")
-    return lines
+    return [f"an archive of {wide**3:,} entries", *map(line, figures)]
 
 
 def _taking_in(daemon: RunningDaemon, key: str, wide: int) -> list[Figure]:

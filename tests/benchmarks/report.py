@@ -55,6 +55,23 @@ class Measurement:
         return self.size / self.seconds
 
 
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One thing measured, and what it may be at most (0: nobody said)."""
+
+    what: str
+    value: float
+    unit: str
+    most: float = 0.0
+
+
+def line(figure: Figure) -> str:
+    """A line for people."""
+    wanted = f" (at most {figure.most:g})" if figure.most else ""
+    verdict = "  TOO MUCH" if figure.most and figure.value > figure.most else ""
+    return f"  {figure.what}: {figure.value:.4g} {figure.unit}{wanted}{verdict}"
+
+
 def machine() -> str:
     """Processor, cores and system."""
     model = platform.machine()

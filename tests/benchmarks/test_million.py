@@ -1,7 +1,7 @@
 """The bench of large archives does what it says, with an archive that is not large."""
 
 from tests.benchmarks import million
-from tests.benchmarks.million import Figure
+from tests.benchmarks.report import Figure
 
 
 def test_it_measures_a_small_archive():
