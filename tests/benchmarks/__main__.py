@@ -1,4 +1,4 @@
-"""Measures datd beside the original programs, in eight parts.
+"""Measures datd beside the original programs, in nine parts.
 
 archives fetches the same archive between all pairs of original and datd, over TCP on loopback. Each
 process has its archive on disk in the same layout. `x original` is the rate beside original ->
@@ -18,6 +18,8 @@ million asks a daemon for files, folders and histories of an archive of a millio
 
 parquet reads one column of a large parquet file on an original peer.
 
+guests calls both sides as many peers: short visits, guests that stay, greedy and polite ones.
+
 quiet starts a daemon of ten thousand archives that nobody asks for.
 
 Rounds are interleaved, so that a busy moment of the machine hits all pairs alike; tables show
@@ -36,14 +38,14 @@ from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks import dedup, million, parquet, quiet, sharing, utp, writing
+from tests.benchmarks import dedup, guests, million, parquet, quiet, sharing, utp, writing
 from tests.benchmarks.datd_side import DatdSide
 from tests.benchmarks.original_side import OriginalSide
 from tests.benchmarks.report import Load, Measurement, machine, row, table
 from tests.benchmarks.side import Side, peak_memory, processor_seconds
 from tests.lab.install import Reference
 
-PARTS = ("archives", "utp", "sharing", "dedup", "writing", "million", "parquet", "quiet")
+PARTS = ("archives", "utp", "sharing", "dedup", "writing", "million", "parquet", "guests", "quiet")
 
 Runs = dict[tuple[str, str], list[Measurement]]
 
@@ -150,6 +152,8 @@ def main() -> int:
         kept += bench_million(asked)
     if "parquet" in parts:
         kept += bench_parquet(asked)
+    if "guests" in parts:
+        kept += bench_guests(asked, found)
     if "quiet" in parts:
         kept += bench_quiet(asked, found)
     if asked.json:
@@ -214,6 +218,14 @@ def bench_parquet(asked: argparse.Namespace) -> list[dict[str, object]]:
     done = parquet.measure(size, sys.stderr.write)
     sys.stdout.write("\n" + "\n".join(parquet.show(done, size)) + "\n")
     return [asdict(one) for one in done]
+
+
+def bench_guests(asked: argparse.Namespace, found: Reference) -> list[dict[str, object]]:
+    """Peers that call; gives every measurement."""
+    original = OriginalSide(found.baseline or found.node)
+    done = guests.measure([original, DatdSide()], original, asked.rounds, sys.stderr.write)
+    sys.stdout.write("\n" + "\n".join(guests.show(done)) + "\n")
+    return [{"side": side, **asdict(one)} for side, stays in done.items() for one in stays]
 
 
 def bench_quiet(asked: argparse.Namespace, found: Reference) -> list[dict[str, object]]:
