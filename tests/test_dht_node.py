@@ -87,19 +87,20 @@ def test_nodes_find_each_other_through_the_first_one():
 
 
 def test_more_may_be_answered_than_usual(asker):
+    # So many that there is not enough for all of them, even if a busy machine reads them slowly.
     def answered(node: Server) -> int:
-        for number in range(60):
+        for number in range(200):
             query = Query(bytes([number]), krpc.PING, ME, read_only=True)
             asker.sendto(krpc.encode(query), ("127.0.0.1", node.ports[0]))
         deadline = time.monotonic() + PATIENCE
-        while (told := numbers(node))["received"] < 60:
+        while (told := numbers(node))["received"] < 200:
             assert time.monotonic() < deadline
         return told["answered"]
 
     with running() as node:
-        assert answered(node) < 60
+        assert answered(node) < 200
     with running("--queries", 1000, "--bytes", 1e6) as node:
-        assert answered(node) == 60
+        assert answered(node) == 200
 
 
 def test_the_service_manager_hears_that_it_is_ready_and_ends(tmp_path, monkeypatch):

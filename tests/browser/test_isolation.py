@@ -158,6 +158,8 @@ def test_t46_a_page_cannot_look_into_a_frame_or_window_of_another_archive(
         assert attacker.evaluate(OPEN, url) is None, url
     # What is shown there is what a person would see who followed a link.
     windows = [window for window in attacker.context.pages if window is not attacker]
+    for window in windows:
+        window.wait_for_url(f"{shown.origin(archives[1])}/**")
     assert {window.title() for window in windows} == {SECRET}
     assert all(window.url.startswith(shown.origin(archives[1])) for window in windows)
     assert all(window.evaluate("window.opener") is None for window in windows)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import sys
+import time
 import tracemalloc
 
 import pytest
@@ -106,9 +107,9 @@ async def test_t38_a_hostile_host_costs_little_and_tells_little(link):
         for _ in range(100):
             with contextlib.suppress(BlockingIOError):
                 neighbour.say(noise.choice(hostile))
-        turn = loop.time()
+        turn = time.thread_time()  # a busy machine may take the processor away at any moment
         await asyncio.sleep(0)
-        longest = max(longest, loop.time() - turn)
+        longest = max(longest, time.thread_time() - turn)
     seconds = loop.time() - start + 1
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()

@@ -2,6 +2,8 @@
 
 import hashlib
 import random
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 
@@ -32,7 +34,33 @@ def hashes_in(folder: Path, *, with_empty: bool = False) -> dict[str, str]:
     Files without a byte are left out unless asked for: the original never makes them in a clone.
     """
     return {
-        f"/{file.relative_to(folder)}": hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in folder.rglob("*")
-        if file.is_file() and ".dat" not in file.parts and (with_empty or file.stat().st_size)
+        f"/{file.relative_to(folder)}": hashlib.sha256(data).hexdigest()
+        for file, data in _files_in(folder)
+        if data or with_empty
     }
+
+
+def becomes(folder: Path, wanted: Mapping[str, str], *, seconds: float = 120) -> None:
+    """Wait until a folder that a program fills holds these files, and no others.
+
+    Args:
+        folder: The folder.
+        wanted: SHA-256 of every file by its name in the archive, as `hashes_in` gives them.
+        seconds: How long; generous (decision 29).
+    """
+    begin = time.monotonic()
+    while (found := hashes_in(folder)) != wanted and time.monotonic() < begin + seconds:
+        # The program needs the processor more than who looks at what it has done.
+        time.sleep(0.3)
+    assert found == wanted
+
+
+def _files_in(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    # Programs may be at work in it: what is gone when its turn comes is not there.
+    for file in sorted(folder.rglob("*")):
+        if ".dat" in file.parts:
+            continue
+        try:
+            yield file, file.read_bytes()
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            continue

@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.daemon import RunningDaemon, running_daemon
+from tests.helpers.daemon import START_SECONDS, RunningDaemon, running_daemon
 from tests.helpers.lab import Lab
 from tests.helpers.servers import running_dht_node
 
 
 class _Connection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=30)
+        super().__init__("localhost", timeout=START_SECONDS)
         self._path = path
 
     def connect(self) -> None:
@@ -78,7 +78,9 @@ class LabDaemon:
         """Everybody who is known to have it."""
         return list(self.request("GET", f"/archives/{key}/peers")["peers"])
 
-    def wait_until(self, condition: Callable[[], Any], what: str, *, seconds: float = 30) -> Any:
+    def wait_until(
+        self, condition: Callable[[], Any], what: str, *, seconds: float = START_SECONDS
+    ) -> Any:
         """Ask again until something is true, and give it."""
         return self.running.wait_until(condition, what, seconds=seconds)
 

@@ -70,7 +70,7 @@ async def _bounded(told: Coroutine[Any, Any, T]) -> T:
         return await told
 
 
-async def until(condition: Callable[[], object], seconds: float = 10) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait for something that is to come.
 
     Raises:

@@ -92,11 +92,11 @@ def answer_of(port: int) -> bytes:
 async def linked(
     clock: Callable[[], float] | None = None,
 ) -> AsyncIterator[tuple[Host, Neighbour]]:
-    """A host of ours and a neighbour, for at most five seconds."""
+    """A host of ours and a neighbour, for at most a minute."""
     port = free_port()
     host, neighbour = Host(network(port, clock=clock), 3282), Neighbour(port)
     await host.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         yield host, neighbour
     await host.network.close()
     neighbour.sock.close()

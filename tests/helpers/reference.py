@@ -26,7 +26,9 @@ from tests.lab import install
 RUNNERS = Path(install.__file__).parent / "reference"
 _ROOT = Path(__file__).parents[2]
 # Five times the slowest start seen on a busy machine with two cores.
-PATIENCE = 30.0
+PATIENCE = 60.0
+# Until a program that was asked to end is ended; some say farewell to the network first.
+FAREWELL = 20.0
 # Colours and cursor movements of the `dat` command.
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x08")
 
@@ -165,11 +167,11 @@ class Program:
         if self.process.poll() is None:
             self.kill(signal.SIGTERM)
             try:
-                self.process.wait(5)
+                self.process.wait(FAREWELL)
             except subprocess.TimeoutExpired:
                 self.kill()
-                self.process.wait(5)
-        self._ear.join(5)
+                self.process.wait(FAREWELL)
+        self._ear.join(FAREWELL)
 
 
 def _event(text: str) -> Event:
@@ -274,12 +276,16 @@ class Reference:
         """`dat share FOLDER`, once everything in it is imported; gives the key in hex too."""
         program = self.dat("share", "--no-watch", folder, *options, where=where)
         key = program.wait_for_line(r"dat://([0-9a-f]{64})")[1]
-        program.wait_for_line(r"IMPORT done")
+        program.wait_for_line(r"IMPORT done", timeout=2 * PATIENCE)
         return program, key
 
     def dat_clone(self, key: str, folder: Path, *options: str, where: Where) -> Program:
-        """`dat clone KEY FOLDER`; it ends by itself when it has everything."""
-        return self.dat("clone", key, folder, *options, where=where)
+        """`dat clone --no-exit KEY FOLDER`: wait until the folder `becomes` what it should.
+
+        Allowed to end, it does so after one round of asking, whether or not somebody was about to
+        answer. And what it draws tells little: that all is there it may draw too soon, or never.
+        """
+        return self.dat("clone", key, folder, "--no-exit", *options, where=where)
 
     def peer(
         self, role: str, folder: Path, *options: object, where: Where = HERE

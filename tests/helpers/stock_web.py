@@ -1,12 +1,13 @@
 """A stock web server over a folder: nginx, as any host has it, with nothing set but the folder."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.helpers.pieces import missing
-from tests.helpers.reference import HERE, Program, Where
+from tests.helpers.reference import HERE, PATIENCE, Program, Where
 
 _SETTINGS = """
 daemon off; pid {own}/pid; error_log stderr; user root; worker_processes 1;
@@ -35,7 +36,11 @@ def stock_web(folder: Path, own: Path, port: int, where: Where = HERE) -> Iterat
     own.mkdir()
     settings = own / "nginx.conf"
     settings.write_text(_SETTINGS.format(own=own, port=port, folder=folder))
-    with Program.start(where.words(["nginx", "-c", str(settings)]), "nginx"):
+    with Program.start(where.words(["nginx", "-c", str(settings)]), "nginx") as nginx:
+        deadline = time.monotonic() + PATIENCE
+        while not (own / "pid").exists():  # written once it listens
+            assert time.monotonic() < deadline, nginx.events
+            time.sleep(0.02)
         yield f"http://{where.address}:{port}/"
 
 

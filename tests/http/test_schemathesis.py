@@ -11,6 +11,7 @@ import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from tests.helpers.api import TOKEN, running_api
 
 V1 = "/api/v1"
@@ -32,6 +33,8 @@ LAST = ("remove_archive", "revoke_token", "remove_account")
 EXAMPLES = 20
 ON_SOCKET = 5
 SECONDS = 300
+# What ends any test that hangs would otherwise come before that.
+pytestmark = pytest.mark.timeout(2 * SECONDS)
 
 SETTINGS = """
 continue-on-failure = true

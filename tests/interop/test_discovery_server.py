@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.helpers.folders import hashes_in, write
+from tests.helpers.folders import becomes, hashes_in, write
 from tests.helpers.lab import Lab, needs_lab
 from tests.helpers.reference import Event, Program, Reference, Where
 from tests.helpers.servers import running_discovery_server
@@ -72,7 +72,9 @@ def test_announce_lookup_push_and_unannounce(reference: Reference, lan: LanMaker
         seeker.wait_for("peer")
         assert peers(seeker) == {"10.99.0.2:4444"}
         numbers = server.wait_for_numbers("pushes sent 1, heard 1, failed 0")
-    assert "announced 2, withdrawn 1, too_fast 0, unreadable 0, foreign 0, bad_tokens 0" in numbers
+    # On a busy machine they ask again before they have heard the answer.
+    told = r"announced [2-9], withdrawn [1-9], too_fast 0, unreadable 0, foreign 0, bad_tokens 0"
+    assert re.search(told, numbers)
 
 
 def test_an_implied_port_is_the_one_the_server_sees(reference: Reference, lan: LanMaker):
@@ -155,7 +157,7 @@ def test_a_peer_that_fell_silent_is_forgotten(reference: Reference, lan: LanMake
         while [one["event"] for one in seeker.events[-4:]] != ["done"] * 4:
             assert time.monotonic() < deadline
             seeker.wait_for("done", count=len(seeker.said("done")) + 1)
-        assert server.numbers().startswith("0 peers of 0 names")
+        server.wait_for_numbers("^0 peers of 0 names")
         # And it can come back.
         told = len(seeker.said("peer"))
         client(reference, "announce", "--port", 3282, where=Where(lab, "h1"))
@@ -174,12 +176,9 @@ def test_dat_clone_finds_dat_share(
     with running_discovery_server(lab, "h3") as server:
         switches = (f"--dns.server={server.server}", *DNS, *transport)
         _, key = reference.dat_share(tmp_path / "source", *switches, where=Where(lab, "h1"))
-        cloner = reference.dat_clone(
-            key, tmp_path / "copy", *switches, "--no-exit", where=Where(lab, "h2")
-        )
-        cloner.wait_for_line(r"dat sync|Dat synced|sync complete", timeout=60)
+        reference.dat_clone(key, tmp_path / "copy", *switches, where=Where(lab, "h2"))
+        becomes(tmp_path / "copy", hashes_in(tmp_path / "source"))
         numbers = server.numbers()
-    assert hashes_in(tmp_path / "copy") == hashes_in(tmp_path / "source")
     assert "too_fast 0, unreadable 0, foreign 0, bad_tokens 0, full 0" in numbers
 
 
@@ -194,11 +193,9 @@ def test_two_servers_let_two_hosts_behind_nats_punch_holes(reference: Reference,
         switches = (f"--dns.server={first.server}", f"--dns.server={second.server}", *DNS)
         _, key = reference.dat_share(tmp_path / "source", *switches, where=Where(lab, "a"))
         first.wait_for_numbers("1 peers of 1 names")
-        cloner = reference.dat_clone(
-            key, tmp_path / "copy", *switches, "--no-exit", where=Where(lab, "b")
-        )
-        cloner.wait_for_line(r"dat sync|Dat synced|sync complete", timeout=60)
-        connected = [event["text"] for event in cloner.said("line", text=re.compile("onconnect"))]
+        cloner = reference.dat_clone(key, tmp_path / "copy", *switches, where=Where(lab, "b"))
+        becomes(tmp_path / "copy", hashes_in(tmp_path / "source"))
+        # Whose first packet was let in, theirs or ours, is a matter of chance.
+        connected = re.compile(r"(onconnect|inbound connection) .*type=utp")
+        cloner.wait_for("line", text=connected)
         reference.stop_all()
-    assert hashes_in(tmp_path / "copy") == hashes_in(tmp_path / "source")
-    assert any("type=utp" in line for line in connected), connected

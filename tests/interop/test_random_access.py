@@ -100,7 +100,7 @@ def quiet(wire: Wire) -> int:
     before = -1
     while before != wire.to_near:
         before = wire.to_near
-        time.sleep(0.5)
+        time.sleep(2)
     return wire.total
 
 
@@ -157,6 +157,6 @@ def test_a_far_peer_is_read_at_the_speed_of_the_wire(reference: Reference, tmp_p
         fetch(daemon, key, "/table.csv", 0, 10)
         begun = time.monotonic()
         got = fetch(daemon, key, "/table.csv", 5_000_000, 25_000_000)
-        # The wire needs 2 s; one block for each round trip would take half a minute.
-        assert time.monotonic() - begun < 10
+        # The wire needs 2 s; one block for each round trip would take half a minute at least.
+        assert time.monotonic() - begun < 20
         assert got == data[5_000_000:25_000_000]

@@ -117,7 +117,7 @@ class Capture:
         """All so far, in the order in which they passed."""
         return self._last if self._last is not None else list(_records(self._file))
 
-    def wait_for(self, fits: Callable[[Packet], bool], timeout: float = 30) -> Packet:
+    def wait_for(self, fits: Callable[[Packet], bool], timeout: float = 60) -> Packet:
         """The first packet that fits, now or soon.
 
         Raises:

@@ -118,8 +118,7 @@ def run(case: Case, reference: Reference, work: Path, timeout: float) -> dict[st
         elif case.announced == "dht":
             dht.wait_for("announced-here")
         start = time.monotonic()
-        # Without --no-exit a clone gives up after one round, and multicast has none to wait for.
-        cloner = reference.dat_clone(key, copy, *switches, "--no-exit", where=cloner_at)
+        cloner = reference.dat_clone(key, copy, *switches, where=cloner_at)
         with contextlib.suppress(NotHeard):
             cloner.wait_for_line(r"dat sync|Dat synced|sync complete", timeout=timeout)
         seconds = time.monotonic() - start

@@ -31,6 +31,8 @@ LAN_ADDRESS_6 = "fd99::{}"
 WAN_ADDRESS = "203.0.113.{}"
 # Processes inside get this long, in seconds, between being asked to end and being ended.
 GRACE = 3.0
+# Until those that were ended are gone; a busy machine lets them wait for their turn.
+LAST = 20.0
 
 Nat = Literal["cone", "symmetric", "full", "none"]
 
@@ -346,7 +348,7 @@ class Lab:
     def down(self) -> None:
         """End every process inside, remove the namespaces."""
         mine = [name for name in namespaces() if name.startswith(f"{PREFIX}{self.id}.")]
-        for wanted, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, GRACE)):
+        for wanted, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, LAST)):
             pids = {int(word) for name in mine for word in tool_pids(name)}
             if self._relay and started_at(self._relay[0]) == self._relay[1]:
                 pids.add(self._relay[0])
@@ -357,7 +359,7 @@ class Lab:
             for process in self._processes:
                 process.poll()
         for process in self._processes:
-            process.wait(GRACE)
+            process.wait(LAST)
         for name in mine:
             tool("ip", "netns", "del", name, needed=False)
         (STATE / f"{self.id}.json").unlink(missing_ok=True)

@@ -80,7 +80,7 @@ def test_any_text_is_a_name_none_or_refused(text):
         assert parse(named.host) == Named(named.host)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_a_long_text_takes_no_long_time():
     # Both would take hours if a pattern tried all ways to cut the text.
     for text in ("+a" * 500_000, "a" * 10**6, "+" * 10**6, "/+" * 500_000, "ä" * 10**6 + ".b"):

@@ -50,8 +50,27 @@ async def follow(dat: Client, seen: list[Event]) -> None:
             seen.append(event)
 
 
-async def kept(dat: Client) -> list[Event]:
-    return list((await dat.event_page(kinds=["archive.*"])).events)
+async def kept(dat: Client, *kinds: str) -> list[Event]:
+    """All events of some kinds; of all of them, if none is named."""
+    found: list[Event] = []
+    since = "0"
+    while (page := await dat.event_page(since=since, kinds=kinds)).events:
+        found += page.events
+        since = page.next
+    return found
+
+
+async def told_to_all(dat: Client, seen: list[Event], hook: Receiver) -> list[Event]:
+    """What is kept, once the stream and the webhook have heard of all of it."""
+    told: list[Event] = []
+
+    async def all_heard() -> bool:
+        nonlocal told
+        told = await kept(dat, "archive.*")
+        return len(seen) >= len(told) and len(hook.ids) >= len(told)
+
+    await eventually(all_heard, what="the stream and the webhook")
+    return told
 
 
 def is_in_order(told: list[Event], hook: Receiver, secret: str | None) -> bool:
@@ -88,14 +107,13 @@ async def test_a_restart_between_two_events_loses_none(tmp_path, how):
         async with daemon(folder, port) as (_, dat):
 
             async def told_of_versions():
-                versions = {e.archive for e in await kept(dat) if isinstance(e, ArchiveVersion)}
+                versions = {
+                    e.archive for e in await kept(dat, "archive.*") if isinstance(e, ArchiveVersion)
+                }
                 return versions == set(published)
 
-            await eventually(told_of_versions, what="the versions", seconds=60)
-            told = await kept(dat)
-            await eventually(lambda: len(seen) >= len(told), what="the stream", seconds=60)
-            await eventually(lambda: len(hook.ids) >= len(told), what="the webhook", seconds=60)
-            told = await kept(dat)
+            await eventually(told_of_versions, what="the versions")
+            told = await told_to_all(dat, seen, hook)
         listening.cancel()
 
     assert [(e.kind, e.archive) for e in told if e.kind in CHANGES] == done
@@ -141,11 +159,8 @@ async def test_crashes_in_the_middle_of_many_changes(tmp_path):
                 await adding
         async with daemon(folder, port) as (_, dat):
             hosted = {archive.key async for archive in dat.all_archives()}
-            told = await kept(dat)
-            await eventually(lambda: len(seen) >= len(told), what="the stream", seconds=60)
-            await eventually(lambda: len(hook.ids) >= len(told), what="the webhook", seconds=60)
-            told = await kept(dat)
-            ids = [event.id for event in (await dat.event_page()).events]
+            told = await told_to_all(dat, seen, hook)
+            ids = [event.id for event in await kept(dat)]
         listening.cancel()
 
     assert ids == [str(number) for number in range(1, len(ids) + 1)]

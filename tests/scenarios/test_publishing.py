@@ -16,7 +16,7 @@ def at(daemon: RunningDaemon) -> str:
     return f"127.0.0.1:{daemon.peer_port}"
 
 
-def follows(mirror: RunningDaemon, key: str, version: int, *, seconds: float = 30) -> None:
+def follows(mirror: RunningDaemon, key: str, version: int, *, seconds: float = 90) -> None:
     """Wait until a mirror has all of a version."""
 
     def has() -> bool:
@@ -43,7 +43,7 @@ def test_a_second_daemon_follows_what_is_written(tmp_path: Path):
         begun = time.monotonic()
         version = writer.put(key, "/a/b/c.txt", b"hello again")["version"]
         second.wait_until(lambda: second.archive(key)["version"] == version, "the new version")
-        assert time.monotonic() - begun < 5  # a second, and the patience of a busy machine
+        assert time.monotonic() - begun < 20  # a second, and the patience of a busy machine
         writer.remove(key, "/a", recursive=True)
         follows(second, key, version + 1)
         assert list(files_of(second, key, tmp_path / "copy")) == ["/big.bin"]

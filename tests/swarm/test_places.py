@@ -75,3 +75,15 @@ def test_t32_callers_leave_some_places_of_all_archives_to_those_whom_we_dial():
         take(places, archive, State.CONNECTED, 14, INBOUND)
     assert places.no_call_about(archives[2])
     assert not places.no_dial()
+
+
+def test_the_number_of_connections_may_change_and_nobody_is_thrown_out():
+    limits = SwarmLimits(per_archive=64, connections=4)
+    places, archive = Places(limits), ArchivePeers(limits)
+    take(places, archive, State.CONNECTED, 4)
+    assert places.no_dial()
+    limits.connections = 10
+    assert (places.free, places.no_dial()) == (6, False)
+    limits.connections = 2
+    assert (places.busy, places.free) == (4, 0)
+    assert places.no_call_about(archive)

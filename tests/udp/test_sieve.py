@@ -1,3 +1,4 @@
+import select
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -36,6 +37,9 @@ def heard(ear: socket.socket, mouth: socket.socket) -> int:
             count += ear.recv(10) == b"hello"
         except BlockingIOError:
             continue
+    # A busy machine hands some of it over later.
+    while select.select([ear], [], [], 0.2)[0]:
+        count += ear.recv(10) == b"hello"
     return count
 
 
