@@ -1,8 +1,11 @@
-"""Measures datd beside the original programs, in nine parts.
+"""Measures datd beside the original programs, in ten parts.
 
 archives fetches the same archive between all pairs of original and datd, over TCP on loopback. Each
 process has its archive on disk in the same layout. `x original` is the rate beside original ->
 original of the same run.
+
+steps tells what each step of a transfer costs in processor time, both ends in one thread: a busy
+machine changes these numbers by a few parts in ten, and rates many times over.
 
 utp carries bytes between all pairs of datd and utp-native, through two network namespaces where
 this machine allows them.
@@ -38,14 +41,35 @@ from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks import dedup, guests, million, parquet, quiet, sharing, utp, writing
+from tests.benchmarks import (
+    dedup,
+    guests,
+    million,
+    parquet,
+    quiet,
+    sharing,
+    steps,
+    utp,
+    writing,
+)
 from tests.benchmarks.datd_side import DatdSide
 from tests.benchmarks.original_side import OriginalSide
 from tests.benchmarks.report import Load, Measurement, machine, row, table
 from tests.benchmarks.side import Side, peak_memory, processor_seconds
 from tests.lab.install import Reference
 
-PARTS = ("archives", "utp", "sharing", "dedup", "writing", "million", "parquet", "guests", "quiet")
+PARTS = (
+    "archives",
+    "steps",
+    "utp",
+    "sharing",
+    "dedup",
+    "writing",
+    "million",
+    "parquet",
+    "guests",
+    "quiet",
+)
 
 Runs = dict[tuple[str, str], list[Measurement]]
 
@@ -140,6 +164,8 @@ def main() -> int:
     kept: list[dict[str, object]] = []
     if "archives" in parts:
         kept += bench_archives(asked, found)
+    if "steps" in parts:
+        kept += bench_steps(asked)
     if "utp" in parts:
         kept += bench_utp(asked, found)
     if "sharing" in parts:
@@ -182,6 +208,13 @@ def bench_archives(asked: argparse.Namespace, found: Reference) -> list[dict[str
             pair = {"seeder": seeder, "reader": reader, "block_size": load.block_size}
             kept += [{**pair, **asdict(run)} for run in done]
     return kept
+
+
+def bench_steps(asked: argparse.Namespace) -> list[dict[str, object]]:
+    """Steps of transfers; gives every measurement."""
+    done = steps.measure(asked.rounds, sys.stderr.write)
+    sys.stdout.write("\n" + "\n".join(steps.show(done)) + "\n")
+    return [asdict(one) for one in done]
 
 
 def bench_utp(asked: argparse.Namespace, found: Reference) -> list[dict[str, object]]:

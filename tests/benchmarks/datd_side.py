@@ -6,7 +6,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +18,25 @@ from datd.keys import Key
 from tests.benchmarks.side import Reader, Source
 from tests.helpers.daemon import RunningDaemon, running_daemon
 
-# How often, in seconds, the daemon is asked whether it is done: a fetch is timed that coarsely.
+# How often the daemon is asked whether it is done: after so many seconds, and such a part of the
+# time that went by already. A fetch is timed that coarsely. Answers are work, too, which is counted
+# as the fetch's: the slower the machine, the more of them there were at a fixed pace.
 ASK_EVERY = 0.02
+ASK_PART = 0.02
 PATIENCE = 600.0
 LOOPBACK = ("--host", "127.0.0.1")
 
 
-def ask(daemon: RunningDaemon, method: str, path: str, body: object = None) -> Any:
-    """One request to the API; gives the decoded answer."""
+Ask = Callable[..., Any]
+
+
+@contextmanager
+def asking(daemon: RunningDaemon) -> Iterator[Ask]:
+    """Requests to the API over one connection, by method, path and body; they give the answer."""
     connection = http.client.HTTPConnection(urlsplit(daemon.api).netloc, timeout=30)
     headers = {"Authorization": f"Bearer {daemon.token}", "Content-Type": "application/json"}
-    try:
+
+    def ask_it(method: str, path: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body)
         connection.request(method, f"/api/v1{path}", data, headers)
         answer = connection.getresponse()
@@ -36,20 +44,32 @@ def ask(daemon: RunningDaemon, method: str, path: str, body: object = None) -> A
         if answer.status >= 400:
             raise RuntimeError(f"{method} {path}: {answer.status} {text.decode()}")
         return json.loads(text)
+
+    try:
+        yield ask_it
     finally:
         connection.close()
 
 
+def ask(daemon: RunningDaemon, method: str, path: str, body: object = None) -> Any:
+    """One request to the API; gives the decoded answer."""
+    with asking(daemon) as ask_it:
+        return ask_it(method, path, body)
+
+
 def wait_until_whole(daemon: RunningDaemon, key: str) -> None:
     """Return when the daemon says that it holds everything."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        archive = ask(daemon, "GET", f"/archives/{key}")
-        if archive["state"] == "seeding" and archive["version"]:
-            return
-        if time.monotonic() > deadline or archive["error"]:
-            raise RuntimeError(f"datd did not complete: {archive}\n" + "\n".join(daemon.log[-20:]))
-        time.sleep(ASK_EVERY)
+    start = time.monotonic()
+    with asking(daemon) as ask_it:
+        while True:
+            archive = ask_it("GET", f"/archives/{key}")
+            if archive["state"] == "seeding" and archive["version"]:
+                return
+            took = time.monotonic() - start
+            if took > PATIENCE or archive["error"]:
+                end = "\n".join(daemon.log[-20:])
+                raise RuntimeError(f"datd did not complete: {archive}\n{end}")
+            time.sleep(max(ASK_EVERY, took * ASK_PART))
 
 
 @dataclass

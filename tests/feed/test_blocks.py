@@ -1,15 +1,18 @@
+import errno
+import os
 import random
+from dataclasses import replace
 
 import pytest
 from tests.helpers.feed_vectors import contents
-from tests.helpers.small_feeds import new_feed, present, reader_of, send
+from tests.helpers.small_feeds import PAIR, new_feed, present, reader_of, send
 
 from datd.errors import BlockMissing, ReadOnlyError, StorageError
 from datd.feed.feed import Feed
 from datd.feed.merkle import Proof
 from datd.hosting.descriptors import Descriptors
 from datd.storage import layout
-from datd.storage.memory import MemoryFile
+from datd.storage.memory import MemoryFile, memory_feed_storage
 
 VALUES = [bytes([index + 1]) * (10 + index) for index in range(20)]
 
@@ -225,3 +228,47 @@ def test_known_blocks_are_stored_with_what_leads_up_to_a_hash_known_here():
     assert reader.put_known(blocks) == [4, 5, 6, 7]
     reader.close()
     assert [Feed.open(reader._storage).get(n) for n in (4, 5, 6, 7)] == VALUES[4:8]
+
+
+class FailingDisk(MemoryFile):
+    """Does not give some bytes.
+
+    Attributes:
+        bad: Which offset it cannot read; -1 for none.
+        code: What the system says then.
+    """
+
+    bad = -1
+    code = errno.EIO
+
+    def read(self, offset: int, length: int) -> bytes:
+        if offset <= self.bad < offset + length:
+            raise StorageError("cannot read") from OSError(self.code, os.strerror(self.code))
+        return super().read(offset, length)
+
+
+def test_c9_a_block_that_cannot_be_read_is_damaged_and_the_others_are_served():
+    disk = FailingDisk()
+    feed = Feed.create(replace(memory_feed_storage(), data=disk), PAIR)
+    feed.append(VALUES)
+    disk.bad = sum(map(len, VALUES[:7])) + 3
+    with pytest.raises(BlockMissing):
+        feed.get(7)
+    assert feed.take_damaged() == [7]
+    assert present(feed) == set(range(20)) - {7}
+    reader = reader_of(feed)
+    send(feed, reader, *sorted(present(feed)))
+    assert all(reader.get(block) == VALUES[block] for block in present(feed))
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.EACCES])
+def test_c17_d7_what_could_not_even_be_opened_is_not_damaged(code):
+    disk = FailingDisk()
+    feed = Feed.create(replace(memory_feed_storage(), data=disk), PAIR)
+    feed.append(VALUES)
+    disk.bad, disk.code = 3, code
+    with pytest.raises(StorageError):
+        feed.get(0)
+    disk.bad = -1
+    assert feed.take_damaged() == []
+    assert feed.get(0) == VALUES[0]

@@ -216,9 +216,7 @@ class Feed:
     def resolve_bytes(self, position: int) -> int | None:
         """The block that a peer's byte request means, or None if it cannot be told from here."""
         found = self._tree.seek(position) if position > 0 else None
-        if found is None or found[0] & 1:
-            return None
-        return found[0] // 2
+        return None if found is None or found[0] & 1 else found[0] // 2
 
     def audit(self, start: int, end: int) -> list[int]:
         """Read and hash the present blocks from `start` up to `end`.
@@ -240,7 +238,11 @@ class Feed:
 
     def digest(self, block: int) -> int:
         """The `nodes` number for a request: which hashes above a block are here already."""
-        return self._tree.digest(block, self._intake.verifier.loose)
+        return self.digests([block])[0]
+
+    def digests(self, blocks: Iterable[int]) -> list[int]:
+        """The same for each of some blocks: neighbours together cost little more than one."""
+        return self._tree.digests(blocks, self._intake.verifier.loose)
 
     def proof(
         self,

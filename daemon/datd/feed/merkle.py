@@ -6,7 +6,7 @@ The set of known nodes is closed upwards: with both children the parent is known
 Source: feeds.md sections 6 to 8, measured from hypercore 6.26 and 7.7.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from datd.crypto import parent_hash, root_hash
@@ -220,34 +220,37 @@ class MerkleTree:
 
     # Asking
 
-    def digest(self, block: int, also: "Sequence[int] | dict[int, bytes] | None" = None) -> int:
-        """The `nodes` number of a request: which nodes on the way up are here already.
+    def digests(self, blocks: Iterable[int], also: Container[int] = ()) -> list[int]:
+        """The `nodes` numbers of requests: which nodes on the way up are here already.
 
         Args:
-            block: The block to ask for.
+            blocks: The blocks to ask for. What lies above several of them is looked up once.
             also: Further nodes that count as known.
 
         Source: feeds.md section 8.
         """
-        known = self.has if not also else lambda index: index in also or self.has(index)
-        if known(2 * block):
-            return 1
-        digest, bit, step = 0, 2, 2
-        node, bound = 2 * block, 2 * self.length
-        while True:
+        seen: dict[int, int] = {}
+        codes = [self._code(2 * block, 2, also, seen) for block in blocks]
+        return [1 if code and not code & (code + 1) else code for code in codes]
+
+    def _code(self, node: int, step: int, also: Container[int], seen: dict[int, int]) -> int:
+        """The digest from a node on up; `step` is twice the distance to its parent."""
+        code = seen.get(node)
+        if code is None:
             sibling = node ^ step
             above = node & ~step | step >> 1
-            right_end = sibling + (step >> 1) - 1
-            if right_end >= bound and above < step:  # `above` is on the left edge
-                return digest
-            if known(sibling):
-                digest += bit
-            if known(above):
-                digest += 2 * bit + 1
-                return 1 if digest + 1 == 4 * bit else digest
-            node = above
-            step <<= 1
-            bit <<= 1
+            if node in also or self.has(node):
+                code = 0b11
+            elif above < step and sibling + (step >> 1) - 1 >= 2 * self.length:
+                code = 0  # on the left edge, and nothing beside it
+            else:
+                # Bit 0 stays where it is: whether the last of the others is a node above.
+                higher = self._code(above, step << 1, also, seen)
+                code = (higher >> 1 << 2) | (higher & 1)
+                if sibling in also or self.has(sibling):
+                    code |= 0b10
+            seen[node] = code
+        return code
 
     # Answering
 
@@ -287,8 +290,8 @@ class MerkleTree:
             if short is not None:
                 return Proof(nodes + short)
         theirs = set() if remote is None else remote
-        if digest:
-            self._read_digest(NodeIndex(2 * block), digest, theirs)
+        if digest and not (keeps and leaf.index in theirs):  # else nothing is to be sent along
+            self._read_digest(2 * block, digest, theirs)
         node, step = 2 * block, 2
         climbed: list[int] = []
         proof: Proof | None = None
@@ -370,20 +373,22 @@ class MerkleTree:
                 return length
         return 0
 
-    def _read_digest(self, node: NodeIndex, digest: int, theirs: set[int]) -> None:
+    def _read_digest(self, node: int, digest: int, theirs: set[int]) -> None:
         has_ancestor = digest & 1
         digest >>= 1
+        step = 2
         while digest:
             if digest == 1 and has_ancestor:
-                self._add(node, theirs)
+                self._add(NodeIndex(node), theirs)
                 # Who has an ancestor has the roots to the left of it.
-                node = min(node, flat_tree.sibling(node))
-                for root in flat_tree.full_roots(flat_tree.right_span(node) + 2):
+                left = NodeIndex(min(node, node ^ step))
+                for root in flat_tree.full_roots(flat_tree.right_span(left) + 2):
                     self._add(root, theirs)
                 return
-            if digest & 1:
-                self._add(flat_tree.sibling(node), theirs)
-            node = flat_tree.parent(node)
+            if digest & 1 and node ^ step not in theirs:
+                self._add(NodeIndex(node ^ step), theirs)
+            node = node & ~step | step >> 1
+            step <<= 1
             digest >>= 1
 
     def _add(self, node: NodeIndex, theirs: set[int]) -> None:

@@ -128,13 +128,17 @@ def digests(feed: Feed, ask: Sequence[int]) -> list[int]:
     Of the first one beyond our end nothing is said: its whole proof tells whether the peer has a
     longer history or another one. A proof that builds on our roots would only fail (T-22).
     """
-    beyond = next((index for index in ask if index >= feed.length > 0), None)
-    return [0 if index == beyond else feed.digest(index) for index in ask]
+    found = feed.digests(ask)
+    beyond = next((at for at, index in enumerate(ask) if index >= feed.length > 0), None)
+    if beyond is not None:
+        found[beyond] = 0
+    return found
 
 
 def hash_digests(feed: Feed, ask: Sequence[int]) -> list[int | None]:
     """What is held above each of some blocks; None where the hash is known already."""
-    return [feed.digest(index) if feed.leaf_hash(index) is None else None for index in ask]
+    found = zip(ask, feed.digests(ask), strict=True)
+    return [digest if feed.leaf_hash(index) is None else None for index, digest in found]
 
 
 def found(feed: Feed, positions: Sequence[int]) -> list[int]:
