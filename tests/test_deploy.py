@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
+from datd import config
+
 ROOT = Path(__file__).parents[1]
 CONTAINERFILE = ROOT / "deploy" / "Containerfile"
 
@@ -66,6 +68,18 @@ def test_data_ports_health_and_end(stages: list[list[Instruction]]):
     assert of(final, "HEALTHCHECK")[0].endswith('CMD ["datctl", "status"]')
     assert of(final, "ENTRYPOINT") == ['["datd"]']
     assert of(final, "STOPSIGNAL") == ["SIGTERM"]
+
+
+def test_nothing_of_the_container_may_be_published_unasked(
+    stages: list[list[Instruction]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for given in of(stages[-1], "ENV")[0].split():
+        name, _, value = given.partition("=")
+        if name != "PATH":
+            monkeypatch.setenv(name, value)
+    settings = config.load(None, {"data_dir": tmp_path})
+    assert config.import_roots(settings) == []
+    assert config.owner_keys(settings) is None
 
 
 def test_every_package_is_checked_against_a_hash(stages: list[list[Instruction]]):

@@ -80,7 +80,7 @@ def test_what_the_daemon_relies_on_is_granted():
     text = UNIT.read_text()
     settings = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
     assert settings["Type"] == "notify"
-    assert settings["ExecStart"] == "/usr/bin/datd"
+    assert settings["ExecStart"] == "datd"
     assert settings["StateDirectory"] == settings["RuntimeDirectory"] == "datd"
     # The daemon ends within 10 s of SIGTERM, and 78 means that a setting is wrong.
     assert int(settings["TimeoutStopSec"].removesuffix("s")) > 10
@@ -90,7 +90,7 @@ def test_what_the_daemon_relies_on_is_granted():
 def test_the_discovery_server_may_use_port_53_and_has_nothing_else():
     settings = dict(re.findall(r"^(\w+)=(.*)$", DISCOVERY.read_text(), re.MULTILINE))
     assert settings["Type"] == "notify"
-    assert settings["ExecStart"] == "/usr/bin/datd discovery-server --port 5300 --port 53"
+    assert settings["ExecStart"] == "datd discovery-server --port 5300 --port 53"
     assert settings["AmbientCapabilities"] == "CAP_NET_BIND_SERVICE"
     assert settings["CapabilityBoundingSet"] == "CAP_NET_BIND_SERVICE"
     # In a user namespace of its own the capability would be worth nothing.
