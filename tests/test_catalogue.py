@@ -3,7 +3,7 @@ import sqlite3
 import pytest
 
 from datd.catalogue import MAX_GOOD_PEERS, Catalogue
-from datd.errors import ReadOnlyError, StorageError
+from datd.errors import DamagedCatalogue, ReadOnlyError, StorageError
 from datd.keys import Key, KnownName
 from datd.records import Conflict, Forking, GoodPeer, ImportRules, Record, Signed, Summary
 from datd.storage.faults import is_full
@@ -135,12 +135,62 @@ async def test_c20_a_newer_catalogue_is_refused_and_left_alone(tmp_path):
     await catalogue.close()
 
 
-async def test_something_else_in_its_place_is_an_error_that_names_the_file(tmp_path):
+@pytest.mark.parametrize("content", [b"this is no database" * 100, b"SQLite format 3\0" * 500])
+async def test_c19_something_else_in_its_place_is_damage_and_is_left_as_it_is(tmp_path, content):
     path = tmp_path / "c.sqlite3"
-    path.write_bytes(b"this is no database" * 100)
+    path.write_bytes(content)
     catalogue = Catalogue(path)
-    with pytest.raises(StorageError, match="sqlite3: file is not a database"):
+    with pytest.raises(DamagedCatalogue):
         await catalogue.open()
+    await catalogue.close()
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("where", ["PRAGMA writable_schema = 1; DELETE FROM sqlite_schema", None])
+async def test_c19_pages_that_make_no_sense_are_noticed_when_it_is_opened(tmp_path, where):
+    path = tmp_path / "c.sqlite3"
+    await reopened(path)
+    if where is None:  # a leaf that nobody reads at the start
+        database = sqlite3.connect(path)
+        query = "SELECT rootpage FROM sqlite_schema WHERE name = 'webhooks'"
+        (page,) = database.execute(query).fetchone()
+        database.close()
+        with path.open("r+b") as file:
+            file.seek((page - 1) * 4096)
+            file.write(b"\xa5" * 4096)
+    else:
+        database = sqlite3.connect(path)
+        database.executescript(where)
+        database.close()
+    catalogue = Catalogue(path)
+    with pytest.raises(DamagedCatalogue):
+        await catalogue.open()
+    await catalogue.close()
+
+
+@pytest.mark.parametrize("column", ["summary", "tags", "conflict", "import_rules", "include"])
+async def test_c19_a_record_that_makes_no_sense_is_damage_and_no_bug(tmp_path, column):
+    path = tmp_path / "c.sqlite3"
+    catalogue = Catalogue(path)
+    await catalogue.open()
+    await catalogue.add(Record(ONE, added_at=1.0))
+    await catalogue.close()
+    database = sqlite3.connect(path)
+    database.execute(f"UPDATE archives SET {column} = '{{\"x'")
+    database.commit()
+    database.close()
+    catalogue = Catalogue(path)
+    with pytest.raises(DamagedCatalogue, match="makes no sense"):
+        await catalogue.open()
+    await catalogue.close()
+
+
+async def test_d7_c19_a_file_that_cannot_be_read_is_not_taken_for_damaged(tmp_path):
+    (tmp_path / "c.sqlite3").mkdir()
+    catalogue = Catalogue(tmp_path / "c.sqlite3")
+    with pytest.raises(StorageError) as caught:
+        await catalogue.open()
+    assert not isinstance(caught.value, DamagedCatalogue)
     await catalogue.close()
 
 

@@ -7,6 +7,7 @@ asks for something, when an archive gets its first write after a clean state, an
 import asyncio
 import errno
 import json
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -15,15 +16,26 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from datd.errors import NewerFormat, ReadOnlyError, StorageError
+from datd.errors import (
+    DamagedCatalogue,
+    KeyFormatError,
+    NewerFormat,
+    ReadOnlyError,
+    StorageError,
+)
 from datd.keys import Key, KnownName
 from datd.migrations import MIGRATIONS
 from datd.records import Conflict, Forking, GoodPeer, ImportRules, Record, Signed, Summary
 from datd.storage.faults import storage_error
 from datd.types import Address
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 Write = Callable[[sqlite3.Connection], None]
+
+# What SQLite says of pages that make no sense. A read error of the disk is another matter (D-7).
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 # Good peers that are kept of one archive: enough to come back after an outage.
 MAX_GOOD_PEERS = 16
@@ -32,14 +44,19 @@ MAX_GOOD_PEERS = 16
 class Catalogue:
     """The book itself. Every call is carried out, and committed, before it returns.
 
+    Attributes:
+        damage: What was found to make no sense since it was opened, if anything was (C-19).
+
     Raises:
         StorageError: The file cannot be opened, read or written, or a newer datd wrote it.
+        DamagedCatalogue: It makes no sense; see `hosting.folders.rebuilding`.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._thread = ThreadPoolExecutor(1, "catalogue")
         self._connection: sqlite3.Connection | None = None
+        self.damage: str | None = None
 
     async def open(self) -> list[Record]:
         """Open or make the file and give all records."""
@@ -133,13 +150,26 @@ class Catalogue:
                 f"cannot write {str(self._path)!r}: let the disk take writes, and the user that "
                 "runs datd have the file"
             )
+        if _code(error) in _DAMAGE:
+            if self.damage is None:
+                self.damage = str(error)
+                log.error("%s is damaged: %s", self._path, error)
+            return DamagedCatalogue(
+                f"the catalogue {str(self._path)!r} is damaged ({error}): start datd anew, it "
+                "keeps that file, and makes another one of what it can still read in it and of "
+                "the archives' folders"
+            )
         return StorageError(f"{self._path}: {error}")
 
     def _open(self) -> list[Record]:
+        if self._path.exists():
+            require_sound(self._path)
         self._connection = sqlite3.connect(self._path, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
         self._connection.executescript(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+            # Sorting must not need a descriptor that may not be there (C-17).
+            "PRAGMA temp_store = MEMORY;"
         )
         self._migrate()
         peers: dict[str, list[Address]] = {}
@@ -155,7 +185,7 @@ class Catalogue:
             tags.setdefault(row["key"], {})[row["tag"]] = row["version"]
         rows = self._connection.execute("SELECT * FROM archives ORDER BY added_at, key")
         return [
-            _record(
+            record_of(
                 row,
                 peers.get(row["key"], []),
                 good.get(row["key"], []),
@@ -241,6 +271,27 @@ _UPSERT = (
 )
 
 
+def require_sound(path: Path) -> None:
+    """Look through the whole file, and change nothing; 20 MB take a twentieth of a second.
+
+    Raises:
+        DamagedCatalogue: It is no database, or some of its pages make no sense.
+        sqlite3.Error: Anything else.
+    """
+    # A connection that may write would work on the file when it is closed.
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        (found,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.Error as error:
+        if _code(error) not in _DAMAGE:
+            raise
+        found = str(error)
+    finally:
+        database.close()
+    if found != "ok":
+        raise DamagedCatalogue(" ".join(found.split()))
+
+
 def _code(error: sqlite3.Error) -> int:
     """What SQLite calls an error; without the details that stand in the higher bits."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -286,6 +337,23 @@ def _row(record: Record) -> tuple[Any, ...]:
         json.dumps(asdict(record.forking)) if record.forking else None,
         json.dumps(record.web_sources),
     )
+
+
+def record_of(
+    row: sqlite3.Row,
+    peers: list[Address],
+    good_peers: list[GoodPeer],
+    version_tags: dict[str, int],
+) -> Record:
+    """What a row of `archives` and those of other tables tell.
+
+    Raises:
+        DamagedCatalogue: It makes no sense.
+    """
+    try:
+        return _record(row, peers, good_peers, version_tags)
+    except (ValueError, TypeError, KeyError, AttributeError, KeyFormatError) as error:
+        raise DamagedCatalogue(f"what it says of an archive makes no sense: {error}") from error
 
 
 def _record(

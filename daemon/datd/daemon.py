@@ -12,6 +12,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 from datd import __version__, config, sdnotify
 from datd.announcing import Announcement, announced_hosts
@@ -23,12 +25,14 @@ from datd.hosting.copies.borrowing import Shelf
 from datd.hosting.copies.known_blocks import KnownBlocks
 from datd.hosting.descriptors import MAX_OPEN_FILES, Descriptors
 from datd.hosting.folders.folder import DataFolder
+from datd.hosting.folders.rebuilding import open_catalogue
 from datd.hosting.keeping.room import Room
 from datd.hosting.library import Library
 from datd.hosting.own.roots import ImportRoots
 from datd.hosting.own.secrets import Secrets
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
+from datd.hosting.tuning import Tuning
 from datd.hosting.web.client import WebClient
 from datd.hosting.web.sources import WebSources
 from datd.http.desk import open_desk
@@ -36,6 +40,7 @@ from datd.http.gateway.server import GatewayServer
 from datd.http.server import ApiServer
 from datd.naming.resolver import Names
 from datd.networking import Networking
+from datd.shortage import Shortage
 from datd.swarm.roster import Connection
 
 log = logging.getLogger(__name__)
@@ -55,6 +60,7 @@ class Daemon:
         self._settings = settings
         self._stop = asyncio.Event()
         self._networking: Networking | None = None
+        self._tuning: Tuning | None = None
 
     async def run(self, *, on_reload: Callable[[], Config | None]) -> None:
         """Start, serve until SIGTERM or SIGINT, and stop.
@@ -87,10 +93,13 @@ class Daemon:
     async def _parts(self, folder: DataFolder, group: asyncio.TaskGroup) -> AsyncIterator[Library]:
         settings = self._settings
         loop = asyncio.get_running_loop()
-        pool = Descriptors(_descriptor_limit())
+        shortage = Shortage(time.monotonic)
+        pool = Descriptors(_descriptor_limit(), shortage)
         executor = ThreadPoolExecutor(LANE_THREADS, "lane")
-        catalogue = Catalogue(folder.catalogue)
-        records = await catalogue.open()
+        own_keys = Secrets(folder.keys)
+        catalogue, records, told = await open_catalogue(folder, own_keys, time.time())
+        for line in told:
+            log.warning("%s", line)
         peer_id = secrets.token_bytes(32)
         chance = random.Random()
 
@@ -98,7 +107,11 @@ class Daemon:
             await library.serve(connection)
 
         networking = self._networking = Networking(
-            settings, serve=serve, peer_id=peer_id, dht_state=folder.path / "dht-nodes"
+            settings,
+            serve=serve,
+            peer_id=peer_id,
+            dht_state=folder.path / "dht-nodes",
+            shortage=shortage,
         )
         names = await _names(settings, catalogue, chance.randrange)
         services = Services(
@@ -120,7 +133,7 @@ class Daemon:
                 keep_free=settings.storage.keep_free,
             ),
             networks=networking.names,
-            secrets=Secrets(folder.keys),
+            secrets=own_keys,
             roots=ImportRoots(
                 config.import_roots(settings),
                 data_folder=folder.path,
@@ -131,6 +144,8 @@ class Daemon:
             network_views=networking.views,
             webhook_networks=tuple(settings.webhooks.allow_networks),
         )
+        tuning = self._tuning = _tuning(settings, services, networking)
+        await tuning.open()
         library = Library(services, peer_id=peer_id)
         known = KnownBlocks(folder.known_blocks)
         if settings.storage.dedup:
@@ -145,6 +160,7 @@ class Daemon:
             clock=loop.time,
             choose=chance.randrange,
             interval=settings.web.poll_seconds,
+            limit=services.bandwidth.download,
         )
         token = settings.api_token.get_secret_value() if settings.api_token else folder.token()
         announcement, announcing = None, None
@@ -152,6 +168,7 @@ class Daemon:
             library,
             catalogue,
             folder.audit,
+            tuning=tuning,
             spawn=group.create_task,
             origins=settings.api.cors_origins,
             proxies=settings.api.proxies,
@@ -168,8 +185,9 @@ class Daemon:
             hosts=settings.api.hosts,
             names=names,
             metrics_archives=settings.api.metrics_archives,
+            shortage=shortage,
         )
-        gateway = GatewayServer(library, settings.gateway, services.events)
+        gateway = GatewayServer(library, settings.gateway, services.events, shortage)
         try:
             services.port = await networking.start(group.create_task)
             await library.start(records)
@@ -230,6 +248,8 @@ class Daemon:
         fresh = on_reload()
         if fresh is not None and self._networking is not None:
             self._networking.reload(fresh)
+        if fresh is not None and self._tuning is not None:
+            self._tuning.reconfigure(config.configured(fresh))
         sdnotify.notify("READY=1")
 
     def _greet(
@@ -245,6 +265,25 @@ class Daemon:
         if gateway_port is not None:
             log.info("gateway: http://localhost:%d/KEY", gateway_port)
         log.info("next: datctl add LINK, datctl list, datctl --help")
+
+
+def _tuning(settings: Config, services: Services, networking: Networking) -> Tuning:
+    """The settings, and how those hold that can be changed while the daemon runs."""
+    bandwidth, room = services.bandwidth, services.room
+    apply: dict[str, Callable[[Any], object]] = {
+        "network.upload_limit": bandwidth.upload.set,
+        "network.download_limit": bandwidth.download.set,
+        "swarm.max_connections": networking.limit_connections,
+        "storage.max_bytes": partial(setattr, room, "max_bytes"),
+        "storage.max_archive_bytes": partial(setattr, room, "max_archive_bytes"),
+        "storage.keep_free": partial(setattr, room, "keep_free"),
+        "log.level": lambda level: logging.getLogger().setLevel(level.upper()),
+    }
+    bandwidth.upload.set(settings.network.upload_limit)
+    bandwidth.download.set(settings.network.download_limit)
+    return Tuning(
+        services.catalogue, config.configured(settings), apply=apply, check=config.checked
+    )
 
 
 async def _names(settings: Config, catalogue: Catalogue, choose: Callable[[int], int]) -> Names:

@@ -9,7 +9,8 @@ DatdError
 │       └── ForkError       it proved another history under the same key
 ├── StorageError            a file cannot be read, written or understood: our fault or the disk's
 │   ├── ReadOnlyError       the disk takes no writes
-│   └── NewerFormat         a newer datd wrote it
+│   ├── NewerFormat         a newer datd wrote it
+│   └── DamagedCatalogue    the catalogue makes no sense any more
 ├── NoRoom                  a quota or the floor of free disk space is reached
 ├── QuotaUsedUp             a pinning account may not keep more than it does
 ├── NotWritableError        appending needs the secret key
@@ -107,6 +108,10 @@ class ReadOnlyError(StorageError):
 
 class NewerFormat(StorageError):
     """A newer datd wrote what lies here; this one would only do harm."""
+
+
+class DamagedCatalogue(StorageError):
+    """The catalogue can be read, but makes no sense. The next start makes it anew (C-19)."""
 
 
 class NoRoom(DatdError):

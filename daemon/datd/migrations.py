@@ -127,4 +127,19 @@ MIGRATIONS = (
     """
     ALTER TABLE archives ADD COLUMN web_sources TEXT NOT NULL DEFAULT '[]';
     """,
+    """
+    CREATE TABLE answers (
+        number INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        asked TEXT NOT NULL,
+        made TEXT,
+        answer TEXT
+    ) STRICT;
+    """,
+    """
+    CREATE TABLE settings (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )

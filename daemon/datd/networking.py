@@ -22,6 +22,7 @@ from datd.discovery.public import PublicAddress
 from datd.errors import StorageError
 from datd.gateways.mapping import PortMapping
 from datd.hosting.views import NetworkPart, NetworkView
+from datd.shortage import Shortage
 from datd.storage.disk import replace_file
 from datd.swarm.limits import SwarmLimits
 from datd.swarm.rules import AddressRules
@@ -46,7 +47,15 @@ class Networking:
         names: Of the discovery networks; archives choose among them.
     """
 
-    def __init__(self, settings: Config, *, serve: Serve, peer_id: bytes, dht_state: Path) -> None:
+    def __init__(
+        self,
+        settings: Config,
+        *,
+        serve: Serve,
+        peer_id: bytes,
+        dht_state: Path,
+        shortage: Shortage | None = None,
+    ) -> None:
         """Nothing happens before `start`.
 
         Args:
@@ -54,8 +63,10 @@ class Networking:
             serve: Talks over one connection until its end.
             peer_id: 32 bytes that name this process.
             dht_state: The file in which the DHT node keeps its id and good nodes.
+            shortage: Is told when there is no descriptor for who calls.
         """
         self._settings = settings
+        self._shortage = shortage
         self._clock = asyncio.get_running_loop().time
         self._choose = random.SystemRandom().randrange
         self._writer = ThreadPoolExecutor(1, "dht-state")
@@ -69,6 +80,10 @@ class Networking:
         self._utp: UtpTransport | None = None
         chosen = settings.discovery.networks
         self.names: list[str] = [name for name in ("mdns", "dns", "dht") if name in chosen]
+        self._limits = SwarmLimits(
+            connections=settings.swarm.max_connections,
+            allow_networks=tuple(settings.swarm.allow_networks),
+        )
         self.swarm = Swarm(
             transports=list(self._transports()),
             networks=list(self._discovery()),
@@ -76,10 +91,7 @@ class Networking:
             peer_id=peer_id,
             clock=self._clock,
             choose=self._choose,
-            limits=SwarmLimits(
-                connections=settings.swarm.max_connections,
-                allow_networks=tuple(settings.swarm.allow_networks),
-            ),
+            limits=self._limits,
             rules=address_rules(settings),
             udp=self._udp,
             own_hosts=own_hosts,
@@ -87,7 +99,7 @@ class Networking:
 
     def _transports(self) -> Iterator[Transport]:
         if self._settings.swarm.tcp:
-            yield TcpTransport()
+            yield TcpTransport(self._shortage)
         if self._settings.swarm.utp:
             self._utp = UtpTransport(self._udp, clock=self._clock, choose=self._choose)
             yield self._utp
@@ -162,6 +174,10 @@ class Networking:
     def reload(self, settings: Config) -> None:
         """Take over what can change while connections live: whom to keep apart from."""
         self.swarm.obey(address_rules(settings))
+
+    def limit_connections(self, most: int) -> None:
+        """Have at most so many connections from now on; nobody is thrown out for that."""
+        self._limits.connections = most
 
     def _seen_from_outside(self) -> None:
         self.swarm.public_address(self._public.host, self._public.port)

@@ -1,8 +1,39 @@
+import errno
 import os
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from datd.errors import StorageError
 from datd.hosting.descriptors import Descriptors
+from datd.shortage import Shortage
+from datd.storage.disk import DiskFile
+from datd.storage.faults import is_short
+
+
+@contextmanager
+def descriptors_left(number: int) -> Iterator[None]:
+    """For this process: so many files more can be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = []
+    try:
+        highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + number, hard))
+        while True:  # numbers below the highest one that are free
+            try:
+                held.append(os.open("/dev/null", os.O_RDONLY))
+            except OSError:
+                break
+        for _ in range(number):
+            os.close(held.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for one in held:
+            os.close(one)
 
 
 def test_l21_no_more_files_stay_open_than_the_limit(tmp_path):
@@ -55,4 +86,52 @@ def test_a_file_may_be_written_after_it_was_read(tmp_path):
     with pool.lease(tmp_path / "f", create=True) as descriptor:
         os.pwrite(descriptor, b"two", 0)
     assert (tmp_path / "f").read_bytes() == b"two"
+    pool.close()
+
+
+def test_c17_when_there_are_none_left_idle_files_are_closed_for_the_one_that_is_wanted(tmp_path):
+    pool = Descriptors(limit=8)
+    for number in range(9):
+        (tmp_path / str(number)).write_bytes(b"x")
+    with descriptors_left(4):
+        for _ in range(3):
+            for number in range(9):
+                with pool.lease(tmp_path / str(number), create=False) as descriptor:
+                    assert os.pread(descriptor, 1, 0) == b"x"
+        assert pool.open_files <= 4
+    for _ in range(4):
+        for number in range(9):
+            with pool.lease(tmp_path / str(number), create=False):
+                pass
+    assert (pool.open_files, pool.limit) == (8, 8), "it grows again by itself"
+    pool.close()
+
+
+def test_c17_d7_a_file_that_cannot_be_opened_for_want_of_descriptors_is_not_absent(tmp_path):
+    pool = Descriptors()
+    (tmp_path / "there").write_bytes(b"bytes")
+    there, absent = (DiskFile(tmp_path / name, pool) for name in ("there", "absent"))
+    with descriptors_left(0):
+        for call in (lambda: there.read(0, 5), there.size, there.sync, lambda: absent.size()):
+            with pytest.raises(StorageError, match="Too many open files") as caught:
+                call()
+            assert is_short(caught.value)
+    assert there.read(0, 5) == b"bytes"
+    assert absent.size() == 0
+    pool.close()
+
+
+def test_c17_others_who_get_none_have_half_of_the_pool_closed(tmp_path):
+    shortage = Shortage(time.monotonic)
+    pool = Descriptors(8, shortage)
+    for number in range(8):
+        with pool.lease(tmp_path / str(number), create=True):
+            pass
+    shortage.met(OSError(errno.EMFILE, "Too many open files"), "connections wait")
+    assert pool.open_files == 4
+    with pool.lease(tmp_path / "0", create=True) as in_use:
+        for _ in range(5):
+            shortage.met(OSError(errno.EMFILE, "Too many open files"), "connections wait")
+        assert pool.open_files == 1
+        os.pwrite(in_use, b"x", 0)
     pool.close()

@@ -2,6 +2,8 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 from tests.helpers.api import TOKEN, read_answer, running_api
@@ -65,6 +67,51 @@ async def test_l22_connections_above_the_limit_are_told_so(api, monkeypatch):
         return (await api.ask(f"{V1}/")).status == 200
 
     await eventually(served, what="a free connection")
+
+
+def in_uvloop(story: Coroutine[Any, Any, None]) -> None:
+    """Run as the daemon does where uvloop is installed; other tests run on asyncio's own loop."""
+    factory = pytest.importorskip("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(story)
+
+
+def test_l22_connections_above_the_limit_are_told_so_by_the_daemons_loop_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(listener, "MAX_CONNECTIONS", 1)
+
+    async def story() -> None:
+        async with running_api(tmp_path) as api:
+            _, writer = await asyncio.open_connection("127.0.0.1", api.port)
+            writer.write(REQUEST + b"\r\n")
+            turned = await api.ask(f"{V1}/")
+            assert (turned.status, turned.kind) == (503, "busy")
+            writer.close()
+
+    in_uvloop(story())
+
+
+def test_a_body_that_comes_right_behind_its_header_is_not_timed_as_one(tmp_path, monkeypatch):
+    # One turn of the loop reads both, before the handler has begun.
+    monkeypatch.setattr(listener, "HEADER_SECONDS", 0.5)
+    size = 3_000_000
+
+    async def story() -> None:
+        async with running_api(tmp_path) as api:
+            made = (await api.post(f"{V1}/archives", {"new": {}})).json
+            head = (
+                f"PUT {V1}/archives/{made['key']}/files/large HTTP/1.1\r\nHost: localhost\r\n"
+                f"Authorization: Bearer {TOKEN}\r\nContent-Type: application/octet-stream\r\n"
+                f"Content-Length: {size}\r\n\r\n"
+            )
+            reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+            writer.write(head.encode() + b"x" * (size - 1))
+            await asyncio.sleep(1.5)
+            writer.write(b"x")
+            answer = await reader.readline()
+            writer.transport.abort()
+            assert answer.split()[1] == b"201"
+
+    in_uvloop(story())
 
 
 @pytest.mark.parametrize("beginning", [b"", b"GET /", REQUEST])

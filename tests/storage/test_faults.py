@@ -4,7 +4,7 @@ import os
 import pytest
 
 from datd.errors import ReadOnlyError, StorageError
-from datd.storage.faults import is_full, not_a_file, storage_error, storage_fault
+from datd.storage.faults import is_full, is_short, not_a_file, storage_error, storage_fault
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,12 @@ def test_what_the_disk_has_to_do_with_several_errors_is_found():
     assert storage_fault(ExceptionGroup("", [KeyError("y"), inner])) is fault
     assert storage_fault(ExceptionGroup("", [ValueError("x")])) is None
     assert storage_fault(fault) is fault
+
+
+def test_c17_too_few_descriptors_say_nothing_of_the_disk():
+    short = OSError(errno.EMFILE, "Too many open files")
+    with pytest.raises(StorageError) as caught:
+        raise storage_error(short, "tree", "read") from short
+    assert is_short(caught.value)
+    assert storage_fault(ExceptionGroup("", [caught.value])) is None
+    assert not is_short(StorageError("damaged"))

@@ -7,16 +7,19 @@ import ipaddress
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
+from datd.accepting import Entrance
 from datd.errors import ConfigError
 from datd.http.guard import MAX_HEADERS
 from datd.http.problems import Problem, internal_error
+from datd.shortage import Shortage
 
 log = logging.getLogger(__name__)
 
@@ -37,18 +40,22 @@ SOCKET_MODE = 0o660
 class Listener:
     """Serves an application on sockets, for as long as it is open."""
 
-    def __init__(self, app: web.Application, name: str, section: str) -> None:
+    def __init__(
+        self, app: web.Application, name: str, section: str, shortage: Shortage | None = None
+    ) -> None:
         """Not listening yet.
 
         Args:
             app: What answers.
             name: What it is to people: "the API".
             section: The settings that say where: "api".
+            shortage: Is told when there is no descriptor for a connection.
         """
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         self._name = name
         self._section = section
-        self._servers: list[asyncio.Server] = []
+        self._shortage = shortage or Shortage(time.monotonic)
+        self._entrances: list[Entrance] = []
         self._socket_path: Path | None = None
 
     async def open(
@@ -76,18 +83,17 @@ class Listener:
 
     async def close(self) -> None:
         """Stop listening, let requests under way end, remove the socket's file."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        for entrance in self._entrances:
+            await entrance.close()
+        self._entrances.clear()
         if self._socket_path is not None:
             self._socket_path.unlink(missing_ok=True)
             self._socket_path = None
         await self._runner.cleanup()
 
     async def _listen_tcp(self, host: str, port: int) -> int:
-        loop = asyncio.get_running_loop()
         try:
-            server = await loop.create_server(self._protocol, host, port, backlog=BACKLOG)
+            sockets = await _bind_tcp(host, port)
         except OSError as error:
             advice = (
                 f"choose another {self._section}.port"
@@ -100,8 +106,10 @@ class Listener:
             raise OSError(
                 error.errno, f"{self._name} cannot listen on {host}:{port} ({reason}); {advice}"
             ) from error
-        self._servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
+        found = int(sockets[0].getsockname()[1])
+        for sock in sockets:
+            self._let_in(sock)
+        return found
 
     async def _listen_unix(self, path: Path) -> None:
         try:
@@ -115,10 +123,11 @@ class Listener:
                 f"see {self._section}.socket",
             ) from error
         self._socket_path = path
-        loop = asyncio.get_running_loop()
-        self._servers.append(
-            await loop.create_unix_server(self._protocol, sock=listener, backlog=BACKLOG)
-        )
+        self._let_in(listener)
+
+    def _let_in(self, listener: socket.socket) -> None:
+        what = f"connections to {self._name} wait"
+        self._entrances.append(Entrance(listener, self._protocol, self._shortage, what=what))
 
     def _protocol(self) -> asyncio.Protocol:
         return _Porter(self._choose)
@@ -207,7 +216,9 @@ class _Connection(web.RequestHandler):
         super().data_received(data)
         if self._request_count > before:
             self._stop_clock()
-        elif self._deadline is None and self._current_request is None:
+        elif self._deadline is None and self._waiter is not None and not self._messages:
+            # It waits for a request: this is the beginning of one. (Whether one is under way
+            # `_current_request` tells a turn of the loop too late, when its body may have come.)
             self._deadline = asyncio.get_running_loop().call_later(HEADER_SECONDS, self._too_slow)
 
     def handle_error(
@@ -251,9 +262,8 @@ class _Turned(asyncio.Protocol):
         self._reason = reason
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.WriteTransport):
-            raise AssertionError(transport)
-        _write_raw(transport, Problem("busy", self._reason))
+        # uvloop's transports do all that asyncio's do without deriving from them.
+        _write_raw(cast(asyncio.WriteTransport, transport), Problem("busy", self._reason))
         transport.close()
 
 
@@ -306,8 +316,36 @@ def _bind_unix(path: Path) -> socket.socket:
         raise
     finally:
         os.umask(previous)
-    path.chmod(SOCKET_MODE)
+    try:
+        path.chmod(SOCKET_MODE)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
     return listener
+
+
+async def _bind_tcp(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets, one for each address that a host has."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, number, _, address in dict.fromkeys(found):
+            listener = socket.socket(family, kind, number)
+            sockets.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+            listener.setblocking(False)
+    except BaseException:
+        for listener in sockets:
+            listener.close()
+        raise
+    return sockets
 
 
 def _reason(error: OSError) -> str:

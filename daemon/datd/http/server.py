@@ -8,6 +8,7 @@ from datd.http.app import make_app
 from datd.http.desk import Desk
 from datd.http.listener import Listener
 from datd.naming.resolver import Names
+from datd.shortage import Shortage
 
 
 class ApiServer:
@@ -23,8 +24,9 @@ class ApiServer:
         is_ready: Callable[[], bool] = lambda: True,
         names: Names | None = None,
         metrics_archives: int = 0,
+        shortage: Shortage | None = None,
     ) -> None:
-        """A server that is not started yet; for the arguments see `make_app`."""
+        """A server that is not started yet; for the arguments see `make_app` and `Listener`."""
         app = make_app(
             library,
             token=token,
@@ -34,7 +36,7 @@ class ApiServer:
             names=names,
             metrics_archives=metrics_archives,
         )
-        self._listener = Listener(app, "the API", "api")
+        self._listener = Listener(app, "the API", "api", shortage)
 
     async def start(
         self,

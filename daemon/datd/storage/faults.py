@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from datd.errors import ReadOnlyError, StorageError
+from datd.shortage import OUT_OF_DESCRIPTORS
 
 _ADVICE: Final = {
     errno.EACCES: "let the user that runs datd have it (owner and permissions)",
@@ -56,8 +57,14 @@ def is_full(error: StorageError) -> bool:
     return full or isinstance(error, ReadOnlyError)
 
 
+def is_short(error: BaseException) -> bool:
+    """Whether there was no descriptor to look at the disk with: nothing is known of it then."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in OUT_OF_DESCRIPTORS
+
+
 def storage_fault(error: BaseException) -> StorageError | None:
     """What the disk has to do with an error, or with several at once."""
     if isinstance(error, BaseExceptionGroup):
         return next(filter(None, map(storage_fault, error.exceptions)), None)
-    return error if isinstance(error, StorageError) else None
+    return error if isinstance(error, StorageError) and not is_short(error) else None

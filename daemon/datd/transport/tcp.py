@@ -8,9 +8,12 @@ import contextlib
 import errno
 import socket
 import struct
+import time
 from collections.abc import Callable
 from typing import cast
 
+from datd.accepting import Entrance
+from datd.shortage import Shortage
 from datd.transport.base import HIGH_WATER, LOW_WATER, MAX_UNREAD, Stream
 from datd.types import Address
 
@@ -159,18 +162,24 @@ class TcpTransport:
 
     kind = "tcp"
 
-    def __init__(self) -> None:
-        self._servers: list[asyncio.Server] = []
+    def __init__(self, shortage: Shortage | None = None) -> None:
+        """Neither listening nor dialling yet.
+
+        Args:
+            shortage: Is told when there is no descriptor for who calls.
+        """
+        self._shortage = shortage or Shortage(time.monotonic)
+        self._entrances: list[Entrance] = []
 
     async def listen(self, host: str, port: int, on_stream: Callable[[Stream], None]) -> int:
-        loop = asyncio.get_running_loop()
         sockets = _bind(host, port)
+        found = int(sockets[0].getsockname()[1])
+        what = f"peers that call TCP port {found} wait"
         for sock in sockets:
-            server = await loop.create_server(
-                lambda: TcpStream(on_stream), sock=sock, backlog=BACKLOG
+            self._entrances.append(
+                Entrance(sock, lambda: TcpStream(on_stream), self._shortage, what=what)
             )
-            self._servers.append(server)
-        return int(sockets[0].getsockname()[1])
+        return found
 
     async def dial(self, address: Address) -> TcpStream:
         loop = asyncio.get_running_loop()
@@ -178,9 +187,9 @@ class TcpTransport:
         return stream
 
     async def close(self) -> None:
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        for entrance in self._entrances:
+            await entrance.close()
+        self._entrances.clear()
 
 
 def _remote(transport: asyncio.BaseTransport) -> Address:

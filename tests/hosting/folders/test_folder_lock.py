@@ -1,5 +1,6 @@
 import fcntl
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,16 @@ def test_d8_another_program_is_named_whether_it_locks_or_not(bits: Path, how: st
         other.stdin.close()
         other.wait(30)
     FolderLock([bits]).release()
+
+
+def test_c17_who_has_no_descriptor_to_look_with_has_not_seen_that_nobody_is_there(bits: Path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(StorageError, match="Too many open files"):
+            holders([bits])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_t44_a_link_is_not_locked(bits: Path, tmp_path: Path):

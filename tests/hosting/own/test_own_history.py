@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from datd import crypto
 from datd.errors import Behind, Forked
 from datd.hosting.archive import HostedArchive
 from datd.hosting.own.publishing import once
+from datd.hosting.own.secrets import Secrets
 from datd.keys import Key
 
 
@@ -86,6 +88,29 @@ def test_c15_a_whole_backup_hears_of_the_longer_history_from_its_mirror(told):
                 async with ours.opened() as feeds:
                     await until(lambda: any(p.announced_length for p in feeds.connections))
                     assert await put(one, ours, "/d", b"d") == 4
+                copy = two.library.find(key.hex)
+                await until(lambda: copy.record.summary.version == 4)
+                assert copy.record.conflict is None
+
+    told(of)
+
+
+def test_c15_c19_a_backup_whose_catalogue_was_lost_asks_its_mirrors_before_it_is_written(told):
+    async def of(network: MemoryNetwork, folder: Path) -> None:
+        async with node(network, folder / "2", "10.0.0.2") as two:
+            key = await published(network, folder, mirror=two)
+            restore(folder, "archives", "keys")
+            # As rebuilding leaves it: the mark fits what lies here, and may be as old.
+            secrets = Secrets(folder / "1/keys")
+            mark = secrets.mark(key.discovery_key)
+            assert mark is not None
+            secrets.set_mark(key.discovery_key, replace(mark, doubtful=True))
+            async with node(network, folder / "1") as one:
+                # Nobody is connected yet: it is waited for the mirror, and no second 3 is signed.
+                assert await put(one, await back(one, key, two), "/d", b"d") == 4
+                after = secrets.mark(key.discovery_key)
+                assert after is not None
+                assert not after.doubtful
                 copy = two.library.find(key.hex)
                 await until(lambda: copy.record.summary.version == 4)
                 assert copy.record.conflict is None

@@ -30,6 +30,7 @@ from datd.records import ImportRules, Record
 from datd.storage import layout
 from datd.storage.layout import LayoutName
 from datd.types import Address
+from datd.words import counted
 
 _SECRET_SIZE: Final = 64
 
@@ -141,12 +142,48 @@ class Adoption:
                 "dirty": True,  # it is looked over also if this ends before the job does
             }
         archive = await self._take_in(found.key, Changes(fields), peers=peers, **settings)
-        work = partial(self._copy, archive, found) if copied else partial(self._check, archive)
-        text = "copying" if copied else "checking"
-        self._workshop.jobs.start(
-            "adopt", archive.key, work, unit="bytes", text=f"{text} what lies in {path}"
-        )
+        if copied:
+            self._begin_copy(archive, found)
+        else:
+            self._workshop.jobs.start(
+                "adopt",
+                archive.key,
+                partial(self._check, archive),
+                unit="bytes",
+                text=f"checking what lies in {path}",
+            )
         return archive
+
+    async def hosted_elsewhere(self, folder: str) -> tuple[HostedArchive, Found] | None:
+        """The archive that lies in a folder, if it is hosted already, in the data folder.
+
+        Raises:
+            FolderRefused: It may not be used.
+        """
+        path = await asyncio.to_thread(self._services.roots.folder, folder)
+        found = await asyncio.to_thread(look, path, self._services)
+        archive = None if found is None else self._of_key(found.key)
+        if found is None or archive is None or archive.record.location is not None:
+            return None
+        return archive, found
+
+    def copy_again(self, archive: HostedArchive, found: Found) -> None:
+        """Copy into an archive what it lacks of a folder: a copy was cut short, or more came.
+
+        Raises:
+            Busy: Too much is under way.
+        """
+        if self._workshop.jobs.of(archive.key, "adopt") is None:
+            self._begin_copy(archive, found)
+
+    def _begin_copy(self, archive: HostedArchive, found: Found) -> None:
+        self._workshop.jobs.start(
+            "adopt",
+            archive.key,
+            partial(self._copy, archive, found),
+            unit="bytes",
+            text=f"copying what lies in {found.folder}",
+        )
 
     async def fill(self, archive: HostedArchive, folder: str) -> Job:
         """Take blocks of an archive from the files of a folder, by their hashes.
@@ -203,7 +240,7 @@ async def _opened(archive: HostedArchive, job: Job) -> None:
     try:
         async with archive.opened() as opened:
             blocks = sum(live.feed.present_blocks for live in opened.live_feeds)
-            job.text = f"{blocks} blocks are as they should be"
+            job.text = f"{counted(blocks, 'block')} checked, and all as it should be"
     except DatdError as error:
         job.error = str(error)
 

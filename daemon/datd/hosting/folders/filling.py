@@ -27,6 +27,7 @@ from datd.importing.chunking import FIXED_SIZE, chunker
 from datd.importing.ignore import IgnoreRules
 from datd.importing.scan import File, Scan
 from datd.importing.tree import FolderTree
+from datd.words import counted, size_text
 
 # Nobody waits for this job at a screen, and metadata may have to come first.
 _PATIENCE: Final = 600.0
@@ -85,7 +86,8 @@ class Filling:
 
     def _outcome(self) -> str:
         asked = "; no peer told the hashes of more" if self._silent else ""
-        return f"{self._files} files helped: {self._bytes} bytes taken from the folder{asked}"
+        files, amount = counted(self._files, "file"), size_text(self._bytes)
+        return f"{files} helped: {amount} taken from the folder{asked}"
 
     async def _file(
         self,

@@ -9,11 +9,18 @@ from types import TracebackType
 from datd.errors import StorageError
 from datd.storage.private import create_private, read_private
 
+# What was lost when the catalogue was made anew, until somebody removes it.
+REPORT = "catalogue-rebuilt.txt"
+
+_TOKEN = "api.token"
 _MAKE_ANEW = "remove it, and the next start makes a new one"
 
 
 class DataFolder:
     """One daemon's folder, held by a lock for as long as it runs (D-8).
+
+    Attributes:
+        used: Whether a daemon has run here before.
 
     Raises:
         StorageError: It cannot be made, or another daemon holds it; the text says which process.
@@ -21,6 +28,7 @@ class DataFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.used = False
         self._lock = -1
 
     def __enter__(self) -> "DataFolder":
@@ -40,6 +48,7 @@ class DataFolder:
                 f"{self.path} is in use by process {holder or 'unknown'}: "
                 "stop that daemon, or give this one another --data-dir"
             ) from None
+        self.used = os.fstat(self._lock).st_size > 0 or (self.path / _TOKEN).exists()
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
         return self
@@ -88,7 +97,7 @@ class DataFolder:
         Raises:
             StorageError: The file is empty, readable by others, or cannot be read or written.
         """
-        file = self.path / "api.token"
+        file = self.path / _TOKEN
         try:
             kept = read_private(file)
             if kept is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from datd.errors import StorageError
+from datd.shortage import OUT_OF_DESCRIPTORS
 from datd.storage.faults import storage_error
 
 _PROCESSES: Final = Path("/proc")
@@ -64,6 +65,9 @@ def holders(files: Sequence[Path]) -> list[str]:
     """Other programs that have one of some files open, as far as this user may see, for people.
 
     Nothing is known of programs of other users, nor where the system does not tell.
+
+    Raises:
+        StorageError: There is no descriptor to look with.
     """
     wanted = set()
     for file in files:
@@ -85,7 +89,8 @@ def _processes() -> list[Path]:
     own = str(os.getpid())
     try:
         names = os.listdir(_PROCESSES)
-    except OSError:
+    except OSError as error:
+        _require_looked(error, _PROCESSES)
         return []
     return [_PROCESSES / name for name in names if name.isdigit() and name != own]
 
@@ -100,9 +105,15 @@ def _has_open(process: Path, wanted: set[tuple[int, int]]) -> bool:
                     continue
                 if (status.st_dev, status.st_ino) in wanted:
                     return True
-    except OSError:
-        pass  # it has ended, or is another user's
+    except OSError as error:
+        _require_looked(error, process)  # else it has ended, or is another user's
     return False
+
+
+def _require_looked(error: OSError, path: Path) -> None:
+    """C-17: who could not look has not seen that nobody is there."""
+    if error.errno in OUT_OF_DESCRIPTORS:
+        raise storage_error(error, path, "look into") from error
 
 
 def _name(process: Path) -> str:

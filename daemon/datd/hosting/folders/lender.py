@@ -25,6 +25,7 @@ from datd.storage.base import DescriptorPool, FeedStorage
 from datd.storage.guarded import GuardedFile
 from datd.storage.layout import ArchiveFiles, LayoutName
 from datd.wire import messages
+from datd.words import counted
 
 # Read, proven and written in one call into the lane (T-27: below 200 ms).
 _BYTES: Final = 4 * 2**20
@@ -110,7 +111,7 @@ async def copy_feeds(lender: Lender, archive: HostedArchive, job: Job) -> None:
         finally:
             await opened.lane.run(lender.close)
     job.done = job.total
-    job.text = f"{taken} blocks were taken from the folder"
+    job.text = f"{counted(taken, 'block')} taken from the folder"
 
 
 async def _copy(
@@ -131,7 +132,7 @@ async def _copy(
         archive.blocks_taken_over(live, stored)
         taken += len(stored.here)
         job.done += stored.size
-        job.text = f"{taken} blocks taken from the folder"
+        job.text = f"{counted(taken, 'block')} taken from the folder"
     return taken
 
 

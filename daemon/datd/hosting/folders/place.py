@@ -36,7 +36,7 @@ from datd.storage.memory import MemoryFile
 from datd.storage.sleep import TREE, SleepFile
 
 # Beside what lies aside of an adopted archive; no file of a feed has this name.
-_SEAL: Final = "seal"
+SEAL: Final = "seal"
 _ASIDE: Final = "content.aside"
 # Sleep.md section 9; the original makes it in mirrors only.
 _LATEST: Final = ".dat/metadata.latest"
@@ -223,7 +223,7 @@ class Place:
 
     def _is_sealed(self, location: Path, how: LayoutName) -> bool:
         try:
-            kept = json.loads((self.folder / _SEAL).read_bytes())
+            kept = json.loads((self.folder / SEAL).read_bytes())
         except (OSError, ValueError):
             return False
         return bool(kept == _state(location, how))
@@ -233,7 +233,7 @@ class Place:
         if not self._is_sealed(location, how):
             # Without a seal, all is checked again: no reason for an error.
             with suppress(StorageError):
-                replace_file(self.folder / _SEAL, json.dumps(state).encode(), mode=0o600)
+                replace_file(self.folder / SEAL, json.dumps(state).encode(), mode=0o600)
 
 
 def _state(location: Path, how: LayoutName) -> list[list[object]]:

@@ -22,6 +22,7 @@ from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.own.secrets import Mark
 from datd.records import Signed
+from datd.words import counted
 
 # Reliability 3.4: how long the swarm is asked when it is not certain that all is here.
 ASK_SECONDS = 30.0
@@ -78,7 +79,8 @@ class OwnHistory:
     async def _fetch_back(self, reachable: bool) -> None:
         # What the mark tells was let out: without it, nothing is ever appended. Without a mark, or
         # after a crash that took what the mark does not speak of, asking once is enough.
-        doubtful = self._mark is None or any(live.feed.behind for live in self._opened.live_feeds)
+        unmarked = self._mark is None or self._mark.doubtful
+        doubtful = unmarked or any(live.feed.behind for live in self._opened.live_feeds)
         if reachable and (doubtful or self._lacking()):
             with suppress(TimeoutError):
                 async with asyncio.timeout(ASK_SECONDS):
@@ -124,8 +126,8 @@ class OwnHistory:
         missing = metadata.feed.length - metadata.feed.present_blocks
         if missing:
             raise Behind(
-                f"{missing} entries of this archive are not here yet: try again when they were "
-                "fetched from its mirrors"
+                f"this archive lacks {counted(missing, 'entry')} here yet: try again when its "
+                "mirrors have given all"
             )
         content = self._opened.content
         if content is None or await self._extent() > content.feed.length:

@@ -7,7 +7,7 @@ Source: reliability.md section 3.4 and T-50; decisions 16 and 20.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -25,10 +25,18 @@ _MARK: Final = ".mark"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far the two feeds of an archive were signed, and let out."""
+    """How far the two feeds of an archive were signed, and let out.
+
+    Attributes:
+        metadata: Of the one feed.
+        content: Of the other one.
+        doubtful: Whether the catalogue that went with it was lost: it may be as old as a backup,
+            and of a conflict nothing is known any more.
+    """
 
     metadata: Signed | None = None
     content: Signed | None = None
+    doubtful: bool = field(default=False, kw_only=True)
 
 
 class Secrets:
@@ -103,8 +111,11 @@ class Secrets:
             told = json.loads(text or b"null")
             if told is None:
                 return None
-            feeds = [told[feed] for feed in Mark.__slots__]
-            return Mark(*(None if feed is None else Signed(**feed) for feed in feeds))
+            feeds = [told[feed] for feed in ("metadata", "content")]
+            return Mark(
+                *(None if feed is None else Signed(**feed) for feed in feeds),
+                doubtful=bool(told.get("doubtful", False)),
+            )
         except (ValueError, TypeError, KeyError):
             return None  # as good as none: peers are asked before anything is written
 

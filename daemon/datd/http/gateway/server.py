@@ -5,15 +5,23 @@ from datd.http.gateway.app import make_app
 from datd.http.gateway.reload import News
 from datd.http.listener import Listener
 from datd.settings import GatewaySettings
+from datd.shortage import Shortage
 
 
 class GatewayServer:
     """Serves archives as web sites."""
 
-    def __init__(self, library: Library, settings: GatewaySettings, news: News) -> None:
-        """Not started yet; for the arguments see `make_app`."""
+    def __init__(
+        self,
+        library: Library,
+        settings: GatewaySettings,
+        news: News,
+        shortage: Shortage | None = None,
+    ) -> None:
+        """Not started yet; for the arguments see `make_app` and `Listener`."""
         self._settings = settings
-        self._listener = Listener(make_app(library, settings, news), "the gateway", "gateway")
+        app = make_app(library, settings, news)
+        self._listener = Listener(app, "the gateway", "gateway", shortage)
 
     async def start(self) -> int:
         """Listen where the settings say.

@@ -1,0 +1,157 @@
+import asyncio
+import gc
+import resource
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from datd.accepting import Entrance
+from datd.shortage import Shortage
+
+ROOT = Path(__file__).parents[1]
+
+
+class Greeting(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast(asyncio.WriteTransport, transport).write(b"hello")
+        transport.close()
+
+
+class Unmade(asyncio.Protocol):
+    def __init__(self) -> None:
+        raise ValueError("this one could not be made")
+
+
+class Stumbling(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        raise ValueError("this one stumbles at once")
+
+
+def listening() -> socket.socket:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    listener.setblocking(False)
+    return listener
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """For this process: nothing more can be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def heard(caller: socket.socket) -> bytes:
+    async with asyncio.timeout(20):
+        return await asyncio.get_running_loop().sock_recv(caller, 100)
+
+
+async def call(port: int) -> socket.socket:
+    caller = socket.socket()
+    caller.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(caller, ("127.0.0.1", port))
+    except OSError:
+        caller.close()
+        raise
+    return caller
+
+
+def run_in(loop_kind: str, story: Coroutine[Any, Any, None]) -> None:
+    factory = asyncio.new_event_loop
+    if loop_kind == "uvloop":
+        factory = pytest.importorskip("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(story)
+
+
+BOTH_LOOPS = pytest.mark.parametrize("loop_kind", ["asyncio", "uvloop"])
+
+
+@BOTH_LOOPS
+def test_c17_who_calls_waits_while_no_descriptor_is_left(loop_kind, caplog):
+    async def run() -> None:
+        listener = listening()
+        port = listener.getsockname()[1]
+        entrance = Entrance(listener, Greeting, Shortage(time.monotonic), what="callers wait")
+        early = [socket.socket() for _ in range(3)]
+        with no_descriptors():
+            for caller in early:
+                caller.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(caller, ("127.0.0.1", port))
+            begin = time.process_time()
+            await asyncio.sleep(1.2)
+            assert time.process_time() - begin < 0.4, "it asks the kernel again and again"
+        for caller in [*early, await call(port)]:
+            assert await heard(caller) == b"hello"
+            caller.close()
+        await entrance.close()
+
+    run_in(loop_kind, run())
+    assert [line for line in caplog.messages if "callers wait" in line] == caplog.messages
+    assert len(caplog.messages) == 1
+
+
+async def calls_behind(fault: type[asyncio.Protocol]) -> list[bytes]:
+    """What two callers hear behind one that cannot be taken."""
+    kinds = iter([fault, Greeting, Greeting])
+    listener = listening()
+    port = listener.getsockname()[1]
+    entrance = Entrance(listener, lambda: next(kinds)(), Shortage(time.monotonic), what="x")
+    first, told = await call(port), []
+    for _ in range(2):
+        # What was closed for the first one is not closed again: its number is somebody else's.
+        gc.collect()
+        behind = await call(port)
+        told.append(await heard(behind))
+        behind.close()
+    first.close()
+    await entrance.close()
+    return told
+
+
+@BOTH_LOOPS
+def test_a_caller_that_cannot_be_taken_does_no_harm_to_those_behind(loop_kind, caplog):
+    async def run() -> None:
+        assert await calls_behind(Unmade) == [b"hello", b"hello"]
+
+    run_in(loop_kind, run())
+    assert "this one could not be made" in caplog.text
+
+
+def test_nor_does_one_that_stumbles_when_it_was_taken():
+    # In a process of its own: such a fault of ours leaves a loop of uvloop that cannot be closed.
+    pytest.importorskip("uvloop")
+    script = (
+        "import os, uvloop\n"
+        "from tests.test_accepting import Stumbling, calls_behind\n"
+        "async def run():\n"
+        "    print(await calls_behind(Stumbling), flush=True)\n"
+        "    os._exit(0)\n"
+        "uvloop.run(run())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "[b'hello', b'hello']\n", done.stderr
+
+
+async def test_a_closed_entrance_takes_nobody_and_gives_its_port_back():
+    listener = listening()
+    port = listener.getsockname()[1]
+    entrance = Entrance(listener, Greeting, Shortage(time.monotonic), what="x")
+    await entrance.close()
+    with pytest.raises(ConnectionRefusedError):
+        await call(port)
