@@ -1,5 +1,6 @@
 import json
 import logging
+import os
 import signal
 import socket
 import sqlite3
@@ -192,3 +193,25 @@ def test_a_log_line_in_json_holds_the_traceback_of_a_fault_of_ours():
     assert "\n" not in line
     assert (entry["level"], entry["logger"], entry["message"]) == ("error", "datd.x", "it ended")
     assert "ValueError: a fault" in entry["traceback"]
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_the_journal_notes_the_time_itself(journal: bool):
+    read, write = os.pipe()
+    pipe = os.fstat(write)
+    stream = f"{pipe.st_dev}:{pipe.st_ino}" if journal else "1:1"
+    code = (
+        "import logging; from datd import cli, settings; "
+        "cli._set_up_logging(settings.LogSettings()); logging.info('well')"
+    )
+    try:
+        subprocess.run(
+            [sys.executable, "-c", code],
+            stderr=write, check=True, env={**os.environ, "JOURNAL_STREAM": stream},
+        )  # fmt: skip
+    finally:
+        os.close(write)
+    with os.fdopen(read) as told:
+        line = told.read()
+    assert line.endswith("INFO well\n")
+    assert line.startswith("INFO") == journal

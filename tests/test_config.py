@@ -1,3 +1,7 @@
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,6 +108,18 @@ def test_the_data_folder_is_the_setting_or_systemds_or_the_users(tmp_path, monke
     assert config.data_folder(settings) == tmp_path / "given"
 
 
+def test_a_user_without_a_home_is_told_so():
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    # No file of users knows that number, as in a container.
+    code = "import os; from datd import config; os.setuid(54321); config.load(None, {})"
+    without = {"HOME", "XDG_CONFIG_HOME", "DATD_CONFIG"}
+    env = {name: value for name, value in os.environ.items() if name not in without}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].endswith("this user has no home: set $HOME to a folder")
+
+
 def test_networks_and_servers_are_settings(tmp_path):
     text = """
         [discovery]
@@ -192,3 +208,68 @@ def test_t41_no_setting_allows_all_sites(tmp_path, origin):
 def test_pinning_accounts_have_usual_quotas_and_nobody_registers_unasked(tmp_path):
     pinning = load(tmp_path, "").pinning
     assert (pinning.registration, pinning.max_bytes, pinning.max_pins) == (False, 10**10, 100)
+
+
+# ---- sizes, rates, and where settings come from
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("2000000", 2_000_000),
+        ("'2 MB'", 2_000_000),
+        ("'2M'", 2_000_000),
+        ("'500 kB/s'", 500_000),
+        ("'1.5GiB'", 3 * 2**29),
+        ("'16000'", 16_000),
+    ],
+)
+def test_sizes_and_rates_are_written_as_people_do(tmp_path, text, size):
+    settings = load(tmp_path, f"[network]\nupload_limit = {text}\n[storage]\nmax_bytes = {text}\n")
+    assert settings.network.upload_limit == settings.storage.max_bytes == size
+    assert settings.network.download_limit is None
+
+
+@pytest.mark.parametrize("text", ["'fast'", "15999", "'1 XB'", "0", "-5", "true", "'2 MB a day'"])
+def test_a_wrong_rate_is_named(tmp_path, text):
+    with pytest.raises(ConfigError, match=r"line 2: network.upload_limit"):
+        load(tmp_path, f"[network]\nupload_limit = {text}\n")
+
+
+def source_of(settings, name):
+    return next(one for one in config.configured(settings) if one.name == name)
+
+
+def test_each_setting_knows_where_it_comes_from(tmp_path, monkeypatch):
+    (tmp_path / "credentials").mkdir()
+    (tmp_path / "credentials/api_token").write_text("sesame")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    monkeypatch.setenv("DATD_Network__Upload_Limit", "3 MB")
+    monkeypatch.setenv("DATD_DATA_DIR", "/srv/dat")
+    text = "[network]\nupload_limit = 20000\ndownload_limit = 30000\n[swarm]\nport = 5\n"
+    settings = load(tmp_path, text, swarm={"port": 6, "host": None})
+    shown = {one.name: (one.value, one.source) for one in config.configured(settings)}
+    assert shown["network.upload_limit"] == (3_000_000, "environment")
+    assert shown["network.download_limit"] == (30_000, "file")
+    assert shown["swarm.port"] == (6, "command_line")
+    assert shown["swarm.host"] == ("0.0.0.0", "default")
+    assert shown["data_dir"] == ("/srv/dat", "environment")
+    assert shown["api_token"] == (None, "credential")
+    assert "sesame" not in str(config.configured(settings))
+
+
+def test_each_setting_is_shown_as_json_has_it(tmp_path):
+    settings = load(tmp_path, "[swarm]\nallow = ['10.0.0.0/8']\n")
+    shown = config.configured(settings)
+    assert json.loads(json.dumps([one.value for one in shown])) == [one.value for one in shown]
+    assert source_of(settings, "swarm.allow").value == ["10.0.0.0/8"]
+    assert source_of(settings, "data_dir").value.endswith("datd")
+    assert all(one.description for one in shown)
+
+
+def test_a_value_is_checked_as_in_the_file():
+    assert config.checked("network.upload_limit", "2 MB") == 2_000_000
+    assert config.checked("storage.keep_free", 0) == 0
+    for name, value in (("network.upload_limit", 5), ("log.level", "loud"), ("log.level", 5)):
+        with pytest.raises(ConfigError, match=name):
+            config.checked(name, value)

@@ -77,7 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log.error("settings are kept as they were: %s", error)
             return None
         _set_up_logging(fresh.log)
-        log.info("logging and address lists were set anew; other settings change with a restart")
+        log.info(
+            "logging and address lists were set anew, and what `datctl settings` says can be "
+            "changed; other settings change with a restart"
+        )
         return fresh
 
     try:
@@ -152,6 +155,12 @@ def _parser() -> argparse.ArgumentParser:
     peers.add_argument("--no-tcp", action="store_true", help="speak uTP only")
     peers.add_argument("--no-utp", action="store_true", help="speak TCP only")
     peers.add_argument(
+        "--upload-limit", metavar="RATE", help="bytes a second to peers, as 2MB (no limit)"
+    )
+    peers.add_argument(
+        "--download-limit", metavar="RATE", help="bytes a second from peers and web sources"
+    )
+    peers.add_argument(
         "--port-mapping", action="store_true", help="ask the router to pass the port on"
     )
     finding = parser.add_argument_group("finding peers")
@@ -187,6 +196,10 @@ def _add_logging(parser: argparse.ArgumentParser, level: str | None, form: str |
 def _overrides(given: argparse.Namespace) -> dict[str, Any]:
     return {
         "data_dir": given.data_dir,
+        "network": {
+            "upload_limit": given.upload_limit,
+            "download_limit": given.download_limit,
+        },
         "swarm": {
             "host": given.host,
             "port": given.port,
@@ -201,10 +214,13 @@ def _overrides(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _settings(given: argparse.Namespace) -> Config:
-    settings = config.load(given.config, _overrides(given))
-    discovery = settings.discovery
-    discovery.networks = [name for name in discovery.networks if name not in _without(given)]
-    return settings
+    overrides = _overrides(given)
+    settings = config.load(given.config, overrides)
+    networks = [name for name in settings.discovery.networks if name not in _without(given)]
+    if networks == settings.discovery.networks:
+        return settings
+    overrides["discovery"]["networks"] = networks
+    return config.load(given.config, overrides)
 
 
 def _without(given: argparse.Namespace) -> set[str]:
@@ -238,12 +254,22 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(entry)
 
 
+def _journal_reads() -> bool:
+    """Whether standard error is systemd's journal, which notes the time of each line itself."""
+    try:
+        found = os.fstat(2)
+    except OSError:  # it was closed
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
 def _set_up_logging(wanted: LogSettings) -> None:
     handler = logging.StreamHandler()
     if wanted.format == "json":
         handler.setFormatter(_JsonFormatter())
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        time = "" if _journal_reads() else "%(asctime)s "
+        handler.setFormatter(logging.Formatter(f"{time}%(levelname)s %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(wanted.level.upper())

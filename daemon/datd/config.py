@@ -3,7 +3,7 @@
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
@@ -24,13 +24,16 @@ from pydantic_settings import (
 )
 
 from datd.errors import ConfigError
+from datd.hosting.tuning import Configured, Source
 from datd.settings import (
     ApiSettings,
     DiscoverySettings,
     GatewaySettings,
     LogSettings,
     NamingSettings,
+    NetworkSettings,
     PinningSettings,
+    Section,
     StorageSettings,
     SwarmSettings,
     WebhookSettings,
@@ -43,6 +46,7 @@ class _Environment(EnvSettingsSource):
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         sections = {
+            "datd_network",
             "datd_swarm",
             "datd_discovery",
             "datd_naming",
@@ -78,7 +82,9 @@ class Config(BaseSettings):
     )
 
     data_dir: Path | None = Field(default=None, description="Where everything is kept.")
-    event_loop: Literal["auto", "asyncio", "uvloop"] = "auto"
+    event_loop: Literal["auto", "asyncio", "uvloop"] = Field(
+        default="auto", description="What turns; auto: uvloop where it is installed."
+    )
     import_roots: list[Path] | None = Field(
         default=None,
         description="Folders that may be published (the user's home; as a service: none).",
@@ -90,6 +96,7 @@ class Config(BaseSettings):
     api_token: SecretStr | None = Field(
         None, min_length=1, description="Token of the API, instead of a made one."
     )
+    network: NetworkSettings = Field(default_factory=NetworkSettings)
     swarm: SwarmSettings = Field(default_factory=SwarmSettings)
     discovery: DiscoverySettings = Field(default_factory=DiscoverySettings)
     naming: NamingSettings = Field(default_factory=NamingSettings)
@@ -101,8 +108,21 @@ class Config(BaseSettings):
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
-    # What the command line says; `load` makes a class of its own for it.
+    # What the command line and the file say; `load` makes a class of its own for it.
     _overrides: ClassVar[dict[str, Any]] = {}
+    _file: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def source_of(cls, *names: str) -> Source:
+        """Which source a setting comes from, by its section, if it is in one, and its name."""
+        if _in(cls._overrides, names):
+            return "command_line"
+        if "_".join(("datd", "__".join(names))) in map(str.lower, os.environ):
+            return "environment"
+        credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+        if credentials is not None and (Path(credentials) / names[0]).is_file():
+            return "credential"
+        return "file" if _in(cls._file, names) else "default"
 
     @classmethod
     def settings_customise_sources(
@@ -139,13 +159,56 @@ def load(path: Path | None, overrides: Mapping[str, Any]) -> Config:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: {error}") from None
-    chosen = type("Config", (Config,), {"_overrides": _given(overrides)})
+    chosen = type("Config", (Config,), {"_overrides": _given(overrides), "_file": values})
     try:
         return cast(Config, chosen(**values))
     except ValidationError as error:
         raise ConfigError(_explain(error, file, text)) from None
     except SettingsError as error:
         raise ConfigError(str(error)) from None
+
+
+def configured(config: Config) -> list[Configured]:
+    """All settings, as they are shown: where nothing is said, what is done then."""
+    usual = {
+        "data_dir": data_folder(config),
+        "import_roots": import_roots(config),
+        "owner_keys": owner_keys(config),
+        "api.socket": socket_path(config),
+    }
+    found: list[tuple[FieldInfo, Any, tuple[str, ...]]] = []
+    for name, field in Config.model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, Section):
+            for inner, inner_field in type(value).model_fields.items():
+                found.append((inner_field, getattr(value, inner), (name, inner)))
+        else:
+            found.append((field, value, (name,)))
+    return [
+        Configured(
+            name=(full := ".".join(names)),
+            value=_plain(usual.get(full, value)),
+            source=config.source_of(*names),
+            description=field.description or "",
+            secret=isinstance(value, SecretStr) or full == "api_token",
+        )
+        for field, value, names in found
+    ]
+
+
+def checked(name: str, value: object) -> object:
+    """A value for the setting of a section, as it is used.
+
+    Raises:
+        ConfigError: It is not possible.
+    """
+    section, _, field = name.partition(".")
+    factory = Config.model_fields[section].default_factory
+    try:
+        return getattr(cast(Any, factory).model_validate({field: value}), field)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{name} = {str(value)[:80]!r}: {said}") from None
 
 
 def data_folder(config: Config) -> Path:
@@ -155,7 +218,7 @@ def data_folder(config: Config) -> Path:
     state = os.environ.get("STATE_DIRECTORY")
     if state:
         return Path(state.split(":")[0])
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
+    home = os.environ.get("XDG_DATA_HOME") or _home() / ".local/share"
     return Path(home) / "datd"
 
 
@@ -166,7 +229,7 @@ def import_roots(config: Config) -> list[Path]:
     """
     if config.import_roots is not None:
         return [root.expanduser() for root in config.import_roots]
-    return [] if os.environ.get("STATE_DIRECTORY") else [Path.home()]
+    return [] if os.environ.get("STATE_DIRECTORY") else [_home()]
 
 
 def owner_keys(config: Config) -> Path | None:
@@ -178,7 +241,7 @@ def owner_keys(config: Config) -> Path | None:
         return config.owner_keys.expanduser()
     if os.environ.get("STATE_DIRECTORY"):
         return None
-    return Path.home() / ".dat" / "secret_keys"
+    return _home() / ".dat" / "secret_keys"
 
 
 def socket_path(config: Config) -> Path | None:
@@ -192,11 +255,18 @@ def socket_path(config: Config) -> Path | None:
     return Path(user) / "datd" / "api.sock" if user else None
 
 
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a number in a container, of which no file of users knows
+        raise ConfigError("this user has no home: set $HOME to a folder") from None
+
+
 def _usual_file() -> Path | None:
     named = os.environ.get("DATD_CONFIG")
     if named:
         return Path(named)
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or _home() / ".config")
     for path in (Path("/etc/datd/datd.toml"), home / "datd/datd.toml"):
         if path.exists():
             return path
@@ -235,6 +305,24 @@ def _explain(error: ValidationError, file: Path | None, text: str) -> str:
     if isinstance(first["input"], Mapping) and first["type"] == "value_error":
         return f"{where}: {name}: {said}"  # several settings of a table do not go together
     return f"{where}: {name} = {str(first['input'])[:80]!r}: {said}"
+
+
+def _in(values: Mapping[str, Any], names: Sequence[str]) -> bool:
+    found: Any = values
+    for name in names:
+        if not isinstance(found, Mapping) or name not in found:
+            return False
+        found = found[name]
+    return True
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it; secrets become nothing."""
+    if isinstance(value, SecretStr):
+        return None
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
 def _line_of(names: list[str], text: str) -> int | None:

@@ -4,7 +4,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    model_validator,
+)
 
 _HOST = r"(?:\[[0-9a-fA-F:.]+\]|[^\s:,/\[\]]+)"
 _PORT = r"0*[1-9][0-9]{0,4}"
@@ -40,12 +48,49 @@ Origin = Annotated[
 ]
 NetworkName = Literal["mdns", "dns", "dht"]
 
+_UNITS = {
+    "": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
+    "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40,
+}  # fmt: skip
+_AMOUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?((?:[kmgt]i?)?)b?", re.IGNORECASE)
+# The usual block of the original takes four seconds then. It ends a connection when its oldest
+# request was not answered for 7.5 s (wire.md section 9), and so would never get one whole.
+MIN_RATE = 16_000
+
+
+def _bytes(value: object) -> object:
+    """A number of bytes that is written as `500 MB` or `1.5GiB`; all else is left as it is."""
+    if not isinstance(value, str):
+        return value
+    found = _AMOUNT.fullmatch(value.strip().removesuffix("/s"))
+    if found is None:
+        raise ValueError("expected a size, such as 2000000, 2 MB or 1.5GiB")
+    return int(float(found[1]) * _UNITS[found[2].lower()])
+
+
+Size = Annotated[int, BeforeValidator(_bytes)]
+Rate = Annotated[int, Field(ge=MIN_RATE, lt=2**53), BeforeValidator(_bytes)]
+
 
 class Section(BaseModel):
     """Base of the sections."""
 
     # Without this a misspelt key of a table would be dropped in silence.
     model_config = ConfigDict(extra="forbid")
+
+
+class NetworkSettings(Section):
+    """How much of the network may be used: by all peers of all archives together, a second.
+
+    Web sources count, too. The API and the gateway do not.
+    """
+
+    upload_limit: Rate | None = Field(
+        default=None, description="Bytes a second to peers, such as 2 MB (no limit)."
+    )
+    download_limit: Rate | None = Field(
+        default=None, description="Bytes a second from peers and web sources (no limit)."
+    )
 
 
 class SwarmSettings(Section):
@@ -57,7 +102,9 @@ class SwarmSettings(Section):
     )
     tcp: bool = Field(default=True, description="Speak TCP with peers.")
     utp: bool = Field(default=True, description="Speak uTP with peers, which passes many NATs.")
-    max_connections: int = Field(default=1024, ge=1, description="Connections in all.")
+    max_connections: int = Field(
+        default=1024, ge=1, le=1_000_000, description="Connections in all."
+    )
     allow: list[IPvAnyNetwork] = Field(
         default=[], description="Only these networks are dialled and let in (empty: all)."
     )
@@ -169,7 +216,7 @@ class PinningSettings(Section):
     registration: bool = Field(
         default=False, description="Whether anybody who reaches the API may make an account."
     )
-    max_bytes: int = Field(
+    max_bytes: Size = Field(
         default=10 * 10**9, ge=1, description="What an account may keep, unless told otherwise."
     )
     max_pins: int = Field(default=100, ge=1, description="How many archives.")
@@ -227,10 +274,17 @@ class WebhookSettings(Section):
 class StorageSettings(Section):
     """How much may be kept. What is here is served in any case; only fetching stops."""
 
-    max_bytes: int | None = Field(default=None, ge=0, description="For all archives together.")
-    max_archive_bytes: int | None = Field(default=None, ge=0, description="For one archive.")
-    keep_free: int | None = Field(
-        default=None, ge=0, description="Left free on the disk (1 GiB or 5 %, the smaller)."
+    max_bytes: Size | None = Field(
+        default=None, ge=0, lt=2**53, description="For all archives together (no limit)."
+    )
+    max_archive_bytes: Size | None = Field(
+        default=None, ge=0, lt=2**53, description="For one archive (no limit)."
+    )
+    keep_free: Size | None = Field(
+        default=None,
+        ge=0,
+        lt=2**53,
+        description="Left free on the disk (1 GiB or 5 %, the smaller).",
     )
     dedup: bool = Field(
         default=True, description="Take blocks that are here already, by their hash, from the disk."
@@ -240,5 +294,9 @@ class StorageSettings(Section):
 class LogSettings(Section):
     """What is told on stderr."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["text", "json"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="What is less important than this is left out."
+    )
+    format: Literal["text", "json"] = Field(
+        default="text", description="Lines for people, or a JSON document each."
+    )

@@ -43,3 +43,13 @@ def test_a_wide_window_is_refilled_by_batches_unless_somebody_waits():
     assert window.room(490, 1000) == 0
     assert window.room(490, 1000, urgent=True) == 22
     assert window.room(480, 1000) == 32
+
+
+def test_fewer_bytes_may_be_under_way_where_little_may_be_read():
+    window = RequestWindow()
+    assert window.room(0, 64 * 1024) == 16
+    window.bytes_in_flight = 5 * 64 * 1024
+    assert window.room(0, 64 * 1024) == 5
+    # A block that is larger than all of that comes all the same.
+    window.bytes_in_flight = 1
+    assert window.room(0, 64 * 1024) == 2

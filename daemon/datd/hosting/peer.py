@@ -8,19 +8,20 @@ queued requests, asks for blocks, encrypts and sends, and sleeps until something
 import asyncio
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from datd.errors import ForkError, IntegrityError, ProtocolError, StorageError
 from datd.hosting.archive import HostedArchive
 from datd.hosting.asking import requests, settle
+from datd.hosting.attention import Attention
 from datd.hosting.batches import Served, Stored
 from datd.hosting.buffers import Share, Unfinished
 from datd.hosting.line import Line
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.stats import Traffic
+from datd.hosting.toll import SERVE_BYTES, Toll
 from datd.keys import Key
 from datd.replication.exchange import FeedExchange, Send, Store
 from datd.replication.request_queue import QUEUE_LIMIT
@@ -28,10 +29,7 @@ from datd.swarm.roster import Duplicate
 from datd.wire.messages import Data, Handshake, Message, Request, Unhave
 from datd.wire.session import FeedOffered, HandshakeReceived, MessageReceived, Session, SessionState
 
-# A batch of answers is read, proven and encoded in one go; its size bounds memory and how long
-# others wait for their turn (8 greedy peers beside a polite one: reliability, section 5).
-SERVE_BYTES = 512 * 1024
-SERVE_COUNT = 256
+SERVE_COUNT = 256  # answers made in one go; for their bytes see `Toll.batch`
 # L-12. Answers that are not blocks count, too: a peer that asks for what is not here gets a word
 # for each request, and must not pile them up by not listening (T-17).
 UNSENT_BYTES = 2**20
@@ -76,6 +74,7 @@ class PeerConnection:
         clock: Callable[[], float],
         unfinished: Unfinished[Line],
         unsent: Share,
+        toll: Toll,
     ) -> None:
         self.connection = connection
         self.archive: HostedArchive | None = None
@@ -91,8 +90,10 @@ class PeerConnection:
         self._channels: dict[int, _Channel] = {}
         self._opened: OpenArchive | None = None
         self._wake = asyncio.Event()
+        self._toll = toll
+        toll.answers_may_go = self._wake.set
         self._room = asyncio.Event()
-        self._stalled = False
+        self._attention = Attention(self._session, clock)
         self._ended = False
         self._handshake: Handshake | None = None
 
@@ -120,6 +121,7 @@ class PeerConnection:
         finally:
             self._unfinished.forget(self.connection)
             self._unsent.close()
+            self._toll.close()
 
     async def _talk_about(self, archive: HostedArchive) -> None:
         async with archive.opened() as opened:
@@ -200,7 +202,7 @@ class PeerConnection:
 
     def _open_channel(self, live: LiveFeed, key: Key) -> None:
         number = self._session.open(key)
-        exchange = FeedExchange(live.picker, now=self._clock())
+        exchange = FeedExchange(live.picker, now=self._attention.now)
         live.exchanges[exchange] = self
         self._channels[number] = channel = _Channel(number, live, exchange)
         self._start(channel)
@@ -230,25 +232,29 @@ class PeerConnection:
         while True:
             for channel, blocks in batches.items():
                 if storing is not None:
-                    with self._stalling():
+                    with self._attention.elsewhere():
                         await storing
                 storing = group.create_task(self._store(channel, blocks))
             while self._crowded():
                 self._room.clear()
                 self._wake.set()
-                with self._stalling():
+                with self._attention.elsewhere():
                     await self._room.wait()
+            if self._toll.reading_waits:
+                with self._attention.elsewhere():
+                    await self._toll.may_read()
             data = await self.connection.stream.read()
             if not data:
                 break
             self._receive(data)
             batches = self._take_events()
-            self._stalled = False
+            self._attention.lacking = False
             self._wake.set()
         if storing is not None:
             await storing
 
     def _receive(self, data: bytes | bytearray) -> None:
+        self._toll.received(len(data))
         self._session.receive_data(data, self._clock())
         largest = self._unfinished.report(self.connection, self._session.unfinished)
         if largest is self.connection:
@@ -258,7 +264,7 @@ class PeerConnection:
 
     def _take_events(self) -> dict[_Channel, list[Data]]:
         batches: dict[_Channel, list[Data]] = {}
-        now = self._clock()
+        now = self._attention.now
         for event in self._session.events_received():
             if isinstance(event, MessageReceived):
                 channel = self._channels[event.channel]
@@ -276,17 +282,6 @@ class PeerConnection:
                     self._start(channel)
         return batches
 
-    @contextmanager
-    def _stalling(self) -> Iterator[None]:
-        # It is us who do not read: neither silence nor missing answers can be laid on the peer,
-        # the latter until something that waits in its stream was read again.
-        self._stalled = True
-        self._session.pause(self._clock())
-        try:
-            yield
-        finally:
-            self._session.resume(self._clock())
-
     def _crowded(self) -> bool:
         """L-12: whether the peer asked for so much that nothing more is read from it."""
         queues = (channel.exchange.queued for channel in self._channels.values())
@@ -299,7 +294,7 @@ class PeerConnection:
         if not archive.may_store():
             channel.exchange.not_stored(blocks)
             return
-        ask = channel.exchange.next_requests(self._clock())
+        ask = channel.exchange.next_requests(self._attention.now)
         try:
             stored = await opened.store(channel.live, blocks, ask)
         except StorageError as error:
@@ -351,6 +346,7 @@ class PeerConnection:
             data = session.data_to_send()
             if data:
                 # Meanwhile the lane makes the next answers ready.
+                self._toll.sent(len(data))
                 await self._write(data)
             self._unsent.sent()
             if data:
@@ -380,7 +376,7 @@ class PeerConnection:
     def _serve(self, channel: _Channel, group: asyncio.TaskGroup) -> None:
         """Take the answers that the lane has made, and give it the next requests."""
         if channel.serving is not None:
-            if not channel.serving.done():
+            if not channel.serving.done() or self._toll.answers_wait:
                 return
             self._answer(channel, channel.serving.result())
             channel.serving = None
@@ -390,12 +386,13 @@ class PeerConnection:
         if not self._unsent.take(SERVE_BYTES):
             self._starved = True
             return
-        requests = channel.left or channel.exchange.take_requests(SERVE_COUNT, SERVE_BYTES)
+        size = self._toll.batch
+        requests = channel.left or channel.exchange.take_requests(SERVE_COUNT, size)
         channel.left = ()
         if requests:
             live, known = channel.live, channel.remote_nodes
-            answers = self._opened.serve(live, channel.number, requests, known, SERVE_BYTES)
-            channel.serving = group.create_task(answers)
+            answers = self._opened.serve(live, channel.number, requests, known, size)
+            channel.serving = group.create_task(self._toll.announced(answers))
             channel.serving.add_done_callback(lambda _: self._wake.set())
 
     def _answer(self, channel: _Channel, served: Served) -> None:
@@ -415,7 +412,8 @@ class PeerConnection:
         if self._opened is None or not self._session.handshaken:
             return
         live, exchange = channel.live, channel.exchange
-        for request in await requests(self._opened, live, exchange, self._clock()):
+        exchange.allow_in_flight(self._toll.in_flight)
+        for request in await requests(self._opened, live, exchange, self._attention.now):
             self._session.send(channel.number, request)
 
     # ---- time
@@ -432,8 +430,9 @@ class PeerConnection:
 
     def _deadline(self) -> float | None:
         timers = [self._session.next_timer()]
-        if not self._stalled:
-            timers += [channel.exchange.next_timer() for channel in self._channels.values()]
+        if not self._attention.lacking:
+            books = (channel.exchange.next_timer() for channel in self._channels.values())
+            timers += [self._attention.due(timer) for timer in books if timer is not None]
         return min((t for t in timers if t is not None), default=None)
 
     def _keep_time(self, now: float) -> None:
@@ -442,9 +441,10 @@ class PeerConnection:
         if deadline is None or now < deadline:
             return
         self._session.handle_timer(now)
-        for channel in self._channels.values() if not self._stalled else ():
+        for channel in self._channels.values() if not self._attention.lacking else ():
             changes = channel.live.picker.changes
-            self.tell(channel.exchange, channel.exchange.handle_timer(now))
+            late = channel.exchange.handle_timer(self._attention.told(now))
+            self.tell(channel.exchange, late)
             channel.live.given_up(channel.exchange)
             if channel.live.picker.changes != changes:
                 channel.live.ask_all()

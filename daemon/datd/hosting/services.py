@@ -20,6 +20,7 @@ from datd.hosting.web.sources import WebSources
 from datd.naming.destinations import Network
 from datd.records import Record
 from datd.swarm.swarm import Swarm
+from datd.transport.bandwidth import Bandwidth
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class Services:
         web: Sources on web servers; None: there are none.
         network_views: How discovery networks, transports and port mapping fare, to be shown.
         webhook_networks: Networks where webhooks may lead although they are not public.
+        bandwidth: How much peers and web sources may take of the network.
         events: Is told what happens.
     """
 
@@ -71,6 +73,7 @@ class Services:
     allowance: Callable[[Record, int], str | None] = lambda record, held: None
     network_views: Callable[[], list[NetworkView]] = list
     webhook_networks: Sequence[Network] = ()
+    bandwidth: Bandwidth = field(default_factory=Bandwidth)
     events: Events = field(init=False)
 
     def __post_init__(self) -> None:

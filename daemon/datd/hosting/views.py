@@ -6,6 +6,7 @@ from typing import Literal
 from datd.hosting.settings import AS_DAT_DOES
 from datd.hosting.stats import Savings
 from datd.records import Conflict, Forking, ImportRules
+from datd.transport.bandwidth import Rates
 from datd.types import Address
 
 Mode = Literal["archive", "latest", "sparse"]
@@ -183,3 +184,4 @@ class DaemonView:
     networks: list[str]
     network_views: list[NetworkView] = field(default_factory=list)
     saved: Savings = field(default_factory=Savings)
+    limits: Rates = field(default_factory=lambda: Rates(None, None))

@@ -29,6 +29,7 @@ from datd.http.replays import Replays
 from datd.http.sleep_files import SleepFileRoutes
 from datd.http.stats import StatsRoutes
 from datd.http.tokens import TokenRoutes
+from datd.http.tuning import TuningRoutes
 from datd.http.versions import VersionRoutes
 from datd.http.webhooks import WebhookRoutes
 from datd.http.websocket import ReplicationRoutes
@@ -82,7 +83,7 @@ def _operations(
     names: Names | None,
     metrics_archives: int,
 ) -> list[Operation]:
-    replays = Replays()
+    replays = Replays(library.services.catalogue)
     own = OwnRoutes(library, replays)
     archives = OneArchiveRoutes(library)
     adoption = AdoptionRoutes(library, archives.find)
@@ -105,6 +106,7 @@ def _operations(
         *AuditRoutes(library, desk).operations(),
         *PinningRoutes(desk, names).operations(),
         *DoctorRoutes(library).operations(),
+        *TuningRoutes(desk.tuning).operations(),
         *MetricsRoutes(library, metrics_archives).operations(),
         *EventRoutes(library).operations(),
         *WebhookRoutes(library).operations(),

@@ -160,6 +160,17 @@ class _Snapshot(Collector):
         ):
             yield CounterMetricFamily(name, text, value)
 
+        yield _gauges(
+            "datd_bandwidth_limit_bytes",
+            "Bytes a second that may go this way; none where there is no limit.",
+            ["direction"],
+            (
+                ([name], rate)
+                for name, rate in self.view.limits._asdict().items()
+                if rate is not None
+            ),
+        )
+
     def _network(self) -> Iterator[Metric]:
         swarm = self.library.services.swarm
         for name, text, value in (

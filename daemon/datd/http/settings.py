@@ -13,6 +13,7 @@ from datd.hosting.keeping import patterns
 from datd.hosting.library import Library
 from datd.hosting.settings import Settings
 from datd.hosting.web.layout import web_source
+from datd.http.access import Access
 from datd.http.inputs import read_address, shown
 from datd.http.problems import Problem
 from datd.naming.lookup import SystemLookup
@@ -57,13 +58,13 @@ class SettingsReader:
             found["web_sources"] = _web_sources(asked.web_sources)
         return found
 
-    async def peers(self, asked: Sequence[str]) -> list[Address]:
-        """Addresses of sources.
+    async def peers(self, asked: Sequence[str], access: Access) -> list[Address]:
+        """Addresses of sources; for `access` see `read_address`.
 
         Raises:
-            Problem: One is no address, or its name is not known.
+            Problem: One is no address, its name is not known, or it must not be dialled.
         """
-        return [await read_address(peer, self._lookup) for peer in asked]
+        return [await read_address(peer, self._lookup, access) for peer in asked]
 
     def changes(self, archive: HostedArchive, asked: ArchiveChanges, newest: int) -> Changes:
         """What is to be changed of an archive, whose newest known version is given, too.

@@ -211,6 +211,10 @@ class FeedExchange:
             self._want_due = self._picker.region_to_ask_about(self.remote)
         return indexes
 
+    def allow_in_flight(self, size: int) -> None:
+        """Ask for no more than so many bytes that have not come yet, but for two blocks."""
+        self._pending.window.bytes_in_flight = size
+
     def next_hashes(self, now: float) -> list[int]:
         """The next blocks whose hashes to ask this peer for; see `hashes`."""
         return self.hashes.next(now) if self._started and self._download else []

@@ -24,10 +24,12 @@ class RequestWindow:
 
     Attributes:
         size: Requests, between 16 and 512, before the limit in bytes.
+        bytes_in_flight: That limit; lower where little may be read.
     """
 
     def __init__(self) -> None:
         self.size = LEAST_REQUESTS
+        self.bytes_in_flight = BYTES_IN_FLIGHT
 
     def room(self, in_flight: int, expected_size: int, *, urgent: bool = False) -> int:
         """How many more blocks may be asked for now; 0 if none.
@@ -37,7 +39,7 @@ class RequestWindow:
             expected_size: Bytes that a block may be expected to have.
             urgent: Whether even a single one is worth a message now.
         """
-        limit = max(_LEAST_LARGE, min(self.size, BYTES_IN_FLIGHT // expected_size))
+        limit = max(_LEAST_LARGE, min(self.size, self.bytes_in_flight // expected_size))
         room = limit - in_flight
         return room if room >= (1 if urgent else max(1, limit // _BATCH)) else 0
 

@@ -70,9 +70,11 @@ HUNGRY_IDLE = 600.0
 CLOSE_TIMEOUT = 1.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SwarmLimits:
     """Limits of the swarm. The defaults are those that datd ships with.
+
+    Whoever made it may change `connections` while the swarm works: nobody is thrown out for that.
 
     Attributes:
         callers_per_address: L-18: connections of one address that have not named an archive yet.

@@ -15,6 +15,7 @@ from datd.swarm.limits import HUNGRY_IDLE, IDLE, SILENT, SwarmLimits
 from datd.swarm.peer import Peer
 from datd.swarm.peers import PeerTable
 from datd.transport.base import Stream
+from datd.transport.bucket import Account
 from datd.types import Address
 
 # Blocks that are remembered as sent wrong by one peer; whoever gets so far is no use anyway.
@@ -58,6 +59,7 @@ class Connection:
         self.discovery_key = peer.name if peer is not None else None
         self.peer = peer
         self.cut: Callable[[], object] = stream.abort
+        self.counted: Account | None = None  # whoever reads counts
         self._roster = roster
         self._clock = clock
 

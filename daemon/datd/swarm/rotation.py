@@ -43,7 +43,7 @@ class Rotation:
         self._archives = archives
         self._queue = queue
         self._places = places
-        self._reserve = min(MOST_LEFT_TO_HUNGRY, limits.connections // LEFT_TO_HUNGRY)
+        self._limits = limits
         # Archives that miss blocks and had no connection when that was told, in that order.
         self._starving: dict[bytes, None] = {}
         self._refill_at = self._full_until = float("-inf")
@@ -132,7 +132,8 @@ class Rotation:
         left = {peer.name: self._archives[peer.name].busy for peer in idle}
         while idle and len(leaving) < min(CLOSINGS, self._places.dials_left):
             heir = self._hungry(now, heirs)
-            if heir is None and len(idle) > self._reserve:
+            reserve = min(MOST_LEFT_TO_HUNGRY, self._limits.connections // LEFT_TO_HUNGRY)
+            if heir is None and len(idle) > reserve:
                 heir = self._without_any(now, heirs)
             if heir is None:
                 break

@@ -8,6 +8,7 @@ from yarl import URL
 
 from datd.errors import WebError
 from datd.hosting.web.client import MAX_REQUESTS, NotThere, WebClient, WebHost
+from datd.transport.bandwidth import Limit
 
 
 @pytest.fixture
@@ -163,3 +164,16 @@ async def test_L_27_four_requests_at_once(site, host):
     site.answer = answer
     await asyncio.gather(*(host.read(url_of(site), n, n + 1) for n in range(12)))
     assert most == MAX_REQUESTS
+
+
+async def test_what_came_is_owed_and_nothing_is_left_of_it_at_the_end(site):
+    limit = Limit()
+    limit.set(16_000)
+    client = WebClient(allow=(LOOPBACK,))
+    host = WebHost(client, limit=limit)
+    limit.owe(limit.account(lambda: None), 10**6)
+    assert len(await host.read(url_of(site), 0, 100)) == 100
+    assert host.account.owed == 100
+    host.close()
+    assert limit.waiting == 1
+    await client.close()

@@ -103,6 +103,22 @@ async def test_a_range_moves_little_more_than_its_bytes(tmp_path):
         assert site.sent < 2 * BLOCK
 
 
+async def test_a_limit_of_bandwidth_holds_for_web_servers_too(tmp_path):
+    made = large(64)
+    async with served(made, tmp_path) as (site, one, _):
+        one.services.bandwidth.download.set(100_000)
+        began = time.monotonic()
+        archive = await fetched(one, made, site)
+        await until(lambda: site.sent > 700_000, 60)
+        # What nobody used before may come at once, and what was asked for in two seconds.
+        assert time.monotonic() - began > 2
+        one.services.bandwidth.download.set(None)
+        await until(lambda: archive.state == "seeding", 30)
+        assert site.sent < 1.1 * 64 * BLOCK
+        (peer,) = archive.peers()
+        assert (peer.dropped, peer.last_error) == (None, None)
+
+
 async def test_a_reader_comes_back_to_a_server_that_was_left(tmp_path):
     made = large(8)
     async with served(made, tmp_path) as (site, one, web):

@@ -20,6 +20,9 @@ from datd.errors import WebError
 from datd.hosting.web.layout import HTTP
 from datd.naming.destinations import Network, public
 from datd.naming.lookup import SystemLookup
+from datd.naming.web import reason
+from datd.transport.bandwidth import Limit
+from datd.transport.bucket import Account
 
 # L-27: how often one request may be sent elsewhere, and requests under way for one source.
 MAX_REDIRECTS: Final = 3
@@ -124,16 +127,23 @@ class WebHost:
 
     Attributes:
         received: Bytes of bodies so far.
+        account: Owes those that were not paid yet.
     """
 
-    def __init__(self, client: WebClient, *, seconds: float = REQUEST_SECONDS) -> None:
+    def __init__(
+        self, client: WebClient, *, seconds: float = REQUEST_SECONDS, limit: Limit | None = None
+    ) -> None:
         """Ask for nothing yet.
 
         Args:
             client: The way out.
             seconds: For one request, and for each megabyte of a body.
+            limit: Counts the bytes of bodies. They are not held up here, where it would look as
+                if the server were slow: who asks for blocks waits, and asks for few at a time.
         """
         self.received = 0
+        self.account = Account(lambda: None)
+        self._limit = limit or Limit()
         self._client = client
         self._seconds = seconds
         self._turns = asyncio.Semaphore(MAX_REQUESTS)
@@ -185,6 +195,10 @@ class WebHost:
                     return _seen(answer, len(data))
                 raise _refusal(answer)
 
+    def close(self) -> None:
+        """Nothing is asked any more."""
+        self._limit.close(self.account, used=True)
+
     def forget(self) -> None:
         """Files may have changed: keep none."""
         self._whole = None
@@ -223,6 +237,7 @@ class WebHost:
                 timer.reschedule(asyncio.get_running_loop().time() + self._seconds)
             body += piece
             self.received += len(piece)
+            self._limit.owe(self.account, len(piece))
             if len(body) > limit:
                 raise WebError(f"{answer.url.host} sends more than {limit} bytes")
         return bytes(body)
@@ -280,12 +295,3 @@ def _seen(answer: aiohttp.ClientResponse, size: int) -> Seen:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 18
-
-
-def reason(error: Exception) -> str:
-    """Why a request failed, for people."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
-        return "its certificate does not hold"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or str(error.os_error)
-    return str(error) or type(error).__name__

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datd.swarm.peer import Mark, Peer, State
 from datd.swarm.roster import MAX_DISTRUSTED, Refused
 from datd.transport.base import Stream
+from datd.transport.bucket import Account
 
 
 class WebLine:
@@ -16,10 +17,17 @@ class WebLine:
     Attributes:
         peer: What is known of the source.
         cut: Ends it from outside.
+        counted: Who owes what comes from the source; None: it is counted as it is read.
     """
 
     def __init__(
-        self, stream: Stream, peer: Peer, *, own_id: bytes, clock: Callable[[], float]
+        self,
+        stream: Stream,
+        peer: Peer,
+        *,
+        own_id: bytes,
+        clock: Callable[[], float],
+        counted: Account | None = None,
     ) -> None:
         """Begin.
 
@@ -28,7 +36,9 @@ class WebLine:
             peer: The source's record.
             own_id: 32 bytes that name this process.
             clock: Seconds.
+            counted: Who owes what comes from the source, if that is counted elsewhere.
         """
+        self.counted = counted
         self.stream = stream
         self.peer: Peer | None = peer
         self.discovery_key: bytes | None = peer.name

@@ -13,7 +13,8 @@ from aiohttp import web
 from yarl import URL
 
 from datd.errors import WebError
-from datd.hosting.web.client import CONNECT_SECONDS, WebClient, reason
+from datd.hosting.web.client import CONNECT_SECONDS, WebClient
+from datd.naming.web import reason
 from datd.transport.base import MAX_UNREAD
 from datd.types import Address
 

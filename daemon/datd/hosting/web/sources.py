@@ -9,6 +9,7 @@ Source: transports.md sections 6 and 7.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 from yarl import URL
@@ -24,6 +25,7 @@ from datd.hosting.web.schedule import AFTER_A_LIE, Agenda, first_poll, next_poll
 from datd.hosting.web.socket import dial
 from datd.swarm.judgement import leaves
 from datd.swarm.peer import Mark, Peer, PeerView, State
+from datd.transport.bandwidth import Limit
 from datd.types import Address
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ class WebSources:
         clock: Callable[[], float],
         choose: Callable[[int], int],
         interval: float,
+        limit: Limit | None = None,
     ) -> None:
         """Nothing is asked before an archive joins.
 
@@ -95,6 +98,7 @@ class WebSources:
             clock: Seconds.
             choose: Gives a random number from 0 to below its argument.
             interval: Seconds between two looks at a source.
+            limit: Of what all sources and peers bring.
         """
         self._client = client
         self._find = find
@@ -104,6 +108,7 @@ class WebSources:
         self._clock = clock
         self._choose = choose
         self._interval = interval
+        self._limit = limit
         self._sources: dict[bytes, list[_Source]] = {}
         self._agenda: Agenda[_Source] = Agenda()
         self._looks = asyncio.Semaphore(MAX_AT_ONCE)
@@ -227,13 +232,13 @@ class WebSources:
                     if self._start(source) is not None:
                         await self._call(source)
             else:
-                host = WebHost(self._client)
-                async with self._looks:
-                    archive = self._start(source)
-                    to_do = archive is not None and await self._look(source, archive, host)
-                if archive is not None and to_do:
-                    async with self._talks:
-                        await self._talk(source, archive, host)
+                with closing(WebHost(self._client, limit=self._limit)) as host:
+                    async with self._looks:
+                        archive = self._start(source)
+                        to_do = archive is not None and await self._look(source, archive, host)
+                    if archive is not None and to_do:
+                        async with self._talks:
+                            await self._talk(source, archive, host)
         except Exception as error:
             failure, lied = self._judge(source, error)
         finally:
@@ -293,7 +298,13 @@ class WebSources:
             source.talk = talk
             source.asked = False
             self._later(source)
-            line = WebLine(near, source.peer, own_id=self._peer_id, clock=self._clock)
+            line = WebLine(
+                near,
+                source.peer,
+                own_id=self._peer_id,
+                clock=self._clock,
+                counted=host.account,
+            )
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(talk.run())

@@ -1,0 +1,62 @@
+import pytest
+from tests.helpers.sessions import key_named
+
+from datd.errors import ProtocolError
+from datd.hosting.attention import Attention
+from datd.wire.liveness import HANDSHAKE_TIMEOUT
+from datd.wire.session import Session
+
+
+class Peer:
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.session = Session(nonce=bytes(24), peer_id=bytes(32), now=self.now)
+        self.session.open(key_named("a"))
+        self.attention = Attention(self.session, lambda: self.now)
+
+
+def test_l16_the_clock_of_exchanges_stands_while_nobody_reads():
+    peer = Peer()
+    asked_at = peer.attention.now
+    peer.now = 105.0
+    with peer.attention.elsewhere():
+        peer.now = 165.0
+        assert peer.attention.now - asked_at == 5.0
+    assert peer.attention.now - asked_at == 5.0
+    peer.now = 170.0
+    assert peer.attention.now - asked_at == 10.0
+    # 20 s of patience end after 20 s of reading.
+    assert peer.attention.due(asked_at + 20) == 180.0
+    assert peer.attention.told(180.0) == asked_at + 20
+
+
+def test_what_was_not_read_may_be_in_the_stream():
+    peer = Peer()
+    seen = [peer.attention.lacking]
+    with peer.attention.elsewhere():
+        seen.append(peer.attention.lacking)
+    seen.append(peer.attention.lacking)
+    assert seen == [False, True, True]
+
+
+def test_halts_add_up_also_those_that_end_in_an_error():
+    peer = Peer()
+
+    def fail() -> None:
+        with peer.attention.elsewhere():
+            peer.now += 10
+            raise OSError("broken")
+
+    with pytest.raises(OSError, match="broken"):
+        fail()
+    with peer.attention.elsewhere():
+        peer.now += 20
+    assert peer.attention.now == 100.0
+
+
+def test_l1_the_time_of_the_handshake_is_absolute():
+    peer = Peer()
+    with peer.attention.elsewhere():
+        peer.now += HANDSHAKE_TIMEOUT
+        with pytest.raises(ProtocolError):
+            peer.session.handle_timer(peer.now)
