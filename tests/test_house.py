@@ -18,7 +18,7 @@ MAX_LINES = 450
 # Modules without a test file of their own name, and the file that tests them.
 TESTED_IN: dict[str, str] = {
     "datd/swarm/archive_peers.py": "swarm/test_peers.py",
-    "datd/hosting/line.py": "hosting/test_web_line.py",
+    "datd/hosting/line.py": "hosting/web/test_line.py",
 }
 # Modules with nothing to test, and why.
 NOTHING_TO_TEST: dict[str, str] = {

@@ -23,6 +23,7 @@ from datctl.commands import (
     audit,
     completion,
     copying,
+    daemon_settings,
     discovering,
     doctor,
     events,
@@ -120,6 +121,7 @@ _VERBS: dict[str, list[tuple[Any, str]]] = {
     "Daemon": [
         (network.status, "status"),
         (doctor.doctor, "doctor"),
+        (daemon_settings.daemon_settings, "settings"),
         (events.events, "events"),
         (webhooks.webhooks, "webhooks"),
         (discovering.discover, "discover"),

@@ -30,7 +30,15 @@ from datctl.models import (
     PeerPage,
 )
 from datctl.models_diagnosis import Diagnosis
-from datctl.routes import PAGE, archive_path, idempotent, if_match, several
+from datctl.models_settings import Setting, SettingList
+from datctl.routes import (
+    PAGE,
+    archive_path,
+    idempotent,
+    if_match,
+    setting_changes,
+    several,
+)
 from datctl.sleep_files import SleepFiles
 from datctl.versions import Versions
 from datctl.writing import Writing
@@ -129,6 +137,26 @@ class Client(Files, Versions, Jobs, Writing, Events, Admission, SleepFiles):
     async def diagnosis(self) -> Diagnosis:
         """What the daemon finds wrong with itself and its host."""
         return await self._connection.get("/diagnosis", Diagnosis)
+
+    async def settings(self) -> list[Setting]:
+        """The daemon's own settings, and where each comes from. Needs `admin`."""
+        return (await self._connection.get("/settings", SettingList)).settings
+
+    async def change_settings(self, changes: Mapping[str, Any]) -> list[Setting]:
+        """Change some of them while it runs; they hold at once, and over restarts. Needs `admin`.
+
+        Args:
+            changes: By name, as in `{"network.upload_limit": 2_000_000}`, in bytes, or bytes a
+                second; None goes back to what is configured.
+
+        Raises:
+            UsageError: There is no such setting, or it changes only with a restart.
+            ApiError: A value is not possible.
+        """
+        _, document = await self._connection.call(
+            "PATCH", "/settings", body=setting_changes(changes)
+        )
+        return parse(SettingList, document).settings
 
     async def peers(self, archive: str | None = None, *, state: str | None = None) -> list[Peer]:
         """All peers, of one archive or of all."""

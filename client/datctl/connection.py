@@ -5,7 +5,8 @@ import io
 import json
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -24,6 +25,7 @@ from datctl.errors import (
 
 if TYPE_CHECKING:
     import aiohttp
+    from yarl import URL
 
 PREFIX = "/api/v1"
 # A daemon on this host or near it takes a connection at once, or is not there.
@@ -37,6 +39,9 @@ _WHERE_TOKENS_ARE = (
     "give it as $DATD_TOKEN, "
     "or say with $DATD_DATA_DIR where the daemon of this host keeps its data"
 )
+
+# A request with this header is done once, however often it is sent.
+REPEATABLE = "Idempotency-Key"
 
 _BYTES = (bytes, bytearray, memoryview)
 
@@ -103,11 +108,14 @@ class Connection:
         Raises:
             RuntimeError: It is open already.
         """
-        import aiohttp  # a third of a second, which `datctl --help` should not cost
-
         if self._session is not None:
             raise RuntimeError("the client is open already: one `async with` at a time")
         self._loop = asyncio.get_running_loop()
+        self._session = self._new_session()
+
+    def _new_session(self) -> "aiohttp.ClientSession":
+        import aiohttp  # a third of a second, which `datctl --help` should not cost
+
         path = self._endpoint.socket_path
         # Several names for one daemon are tried in turn; a proxy of the environment is not used.
         connector = aiohttp.UnixConnector(path) if path else aiohttp.TCPConnector()
@@ -116,7 +124,7 @@ class Connection:
         if self._endpoint.token:
             headers["Authorization"] = f"Bearer {self._endpoint.token}"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
-        self._session = aiohttp.ClientSession(
+        return aiohttp.ClientSession(
             connector=connector, headers=headers, timeout=timeout, auto_decompress=False
         )
 
@@ -140,6 +148,11 @@ class Connection:
         prefix: str = PREFIX,
     ) -> AsyncIterator[Answer]:
         """One request; the body of the answer is read by the caller.
+
+        A connection that was kept may be one that the daemon is just closing, as it does when it
+        stops. A request that may be sent twice is then sent once more, over a new connection: those
+        whose method says so, and those with an `Idempotency-Key`. Of others nobody can know whether
+        the daemon has read them.
 
         Args:
             method: HTTP method.
@@ -170,31 +183,33 @@ class Connection:
             )
         url = URL(f"{self._endpoint.base_url}{prefix}{path}", encoded=True)
         sent = dict(headers or {})
-        given: _Content | None = None
-        data: io.BytesIO | _Content | None = None
+        data: bytes | bytearray | memoryview | _Content | None = None
         if isinstance(content, _BYTES):
-            data = io.BytesIO(content)
+            data = content
         elif content is not None:
-            data = given = _Content(content)
+            data = _Content(content)
         if body is not None:
-            data = io.BytesIO(_json(body))
+            data = _json(body)
             sent["Content-Type"] = "application/json"
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
-        try:
-            with self.told(silence):
-                response = await self._session.request(
-                    method,
-                    url.update_query(_parameters(query or {})),
-                    data=data,
-                    headers=sent,
-                    timeout=timeout,
-                    allow_redirects=False,
-                )
-        except DatdError:
-            if given is not None and given.error is not None:
-                raise given.error from None
-            raise
-        async with response:
+        url = url.update_query(_parameters(query or {}))
+        async with AsyncExitStack() as stack:
+            try:
+                with self.told(silence):
+                    ask = partial(_ask, method, url, sent, data, silence)
+                    try:
+                        response = await ask(self._session)
+                    except aiohttp.ClientConnectorError:
+                        raise  # there was no connection at all
+                    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+                        if REPEATABLE not in sent or isinstance(data, _Content):
+                            raise
+                        # Not with the same connections: others of them may be closing, too.
+                        response = await ask(await stack.enter_async_context(self._new_session()))
+            except DatdError:
+                if isinstance(data, _Content) and data.error is not None:
+                    raise data.error from None
+                raise
+            await stack.enter_async_context(response)
             answer = Answer(self, response, silence)
             if response.status >= 300:
                 raise await self._error(answer)
@@ -269,6 +284,26 @@ class Connection:
             f"no daemon answers at {self._endpoint.shown} ({reason}): start datd, or name another "
             "one with --api or $DATD_API"
         )
+
+
+async def _ask(
+    method: str,
+    url: "URL",
+    headers: Mapping[str, str],
+    data: "bytes | bytearray | memoryview | _Content | None",
+    silence: float,
+    session: "aiohttp.ClientSession",
+) -> "aiohttp.ClientResponse":
+    import aiohttp
+
+    return await session.request(
+        method,
+        url,
+        data=io.BytesIO(data) if isinstance(data, _BYTES) else data,
+        headers=headers,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence),
+        allow_redirects=False,
+    )
 
 
 class _Content:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from datctl.models_archive import Amount, Conflict, FollowLinks, ImportRules, PeerCounts, Saved
+from datctl.models_settings import RateLimits
 
 Mode = Literal["archive", "latest", "sparse"]
 Chunking = Literal["fixed", "content"]
@@ -393,6 +394,7 @@ class DaemonStats(BaseModel):
         networks: Discovery networks at work.
         details: How they, the transports and gateways fare.
         saved: What equal blocks, held here already, spared all archives.
+        limits: What the rates may be.
     """
 
     version: str
@@ -409,6 +411,7 @@ class DaemonStats(BaseModel):
     networks: list[str]
     details: list[Network] = []
     saved: Saved = Saved()
+    limits: RateLimits = RateLimits()
 
 
 class ApiInfo(BaseModel):

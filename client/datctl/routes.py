@@ -1,11 +1,14 @@
 """Where things lie below the prefix of the API, and how versions are named there."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
-from datctl.connection import ANSWER_SECONDS
+from datctl.connection import ANSWER_SECONDS, REPEATABLE
 from datctl.errors import UsageError
+from datctl.models_settings import SECTIONS, SettingChanges
 
 DEFAULT_WAIT = 30.0
 PAGE = 1_000
@@ -72,7 +75,15 @@ def if_match(etag: str | None) -> dict[str, str]:
 
 def idempotent(key: str | None) -> dict[str, str]:
     """Headers of a request that may be sent again with the same key, and is done once."""
-    return {} if key is None else {"Idempotency-Key": key}
+    return {} if key is None else {REPEATABLE: key}
+
+
+def new_archive(key: str | None) -> dict[str, str]:
+    """Headers of a request that makes an archive: with a key of ours if the caller has none.
+
+    Only so it can be sent again where its connection ends before the answer.
+    """
+    return idempotent(os.urandom(16).hex() if key is None else key)
 
 
 def version_text(version: Version | None) -> str | None:
@@ -85,3 +96,22 @@ def version_text(version: Version | None) -> str | None:
 def patience(wait: float) -> float:
     """Seconds without a byte after which an answer to somebody who waits so long is overdue."""
     return max(ANSWER_SECONDS, wait + _ANSWER_AFTER_WAIT)
+
+
+def setting_changes(changes: Mapping[str, Any]) -> SettingChanges:
+    """Changes by name, as in `network.upload_limit`, as the daemon takes them; values unchecked.
+
+    Raises:
+        UsageError: There is no such setting that could be changed.
+    """
+    sections: dict[str, dict[str, Any]] = {}
+    for name, value in changes.items():
+        section, _, field = name.partition(".")
+        if section not in SECTIONS or field not in SECTIONS[section].model_fields:
+            raise UsageError(f"{name!r} is no setting that can be changed while the daemon runs")
+        sections.setdefault(section, {})[field] = value
+    given = {
+        section: SECTIONS[section].model_construct(_fields_set=set(values), **values)
+        for section, values in sections.items()
+    }
+    return SettingChanges.model_construct(_fields_set=set(given), **given)

@@ -1,7 +1,7 @@
 """Methods of `sync.Client`, written by `python -m tests.helpers.sync_methods`."""
 
 import builtins
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import IO, Any, Literal
 
@@ -25,6 +25,7 @@ from datctl.models_auth import Account, AuditEntry, AuditPage, MadeToken, Token,
 from datctl.models_diagnosis import Diagnosis
 from datctl.models_events import Event, EventPage, Webhook, WebhookTest
 from datctl.models_jobs import Job, JobKind, JobState
+from datctl.models_settings import Setting
 from datctl.models_versions import Change, Difference, DifferencePage, History
 from datctl.models_writing import SecretKey, Written
 from datctl.routes import DEFAULT_WAIT, PAGE, Version
@@ -135,6 +136,9 @@ class Methods:
 
     def change_account(self, name: str, **fields: Any) -> Account:
         """Change an account. `fields` are those of `AccountChanges`."""
+
+    def change_settings(self, changes: Mapping[str, Any]) -> builtins.list[Setting]:
+        """Change some of them while it runs; they hold at once, and over restarts. Needs `admin`."""  # noqa: E501
 
     def change_webhook(self, webhook: str, **settings: Any) -> Webhook:
         """Change a webhook. `settings` are the fields of `WebhookChanges`."""
@@ -411,6 +415,9 @@ class Methods:
 
     def set_networks(self, archive: str, networks: Sequence[str] | None) -> Archive:
         """Choose its discovery networks: None for all of the daemon's, an empty list for none."""
+
+    def settings(self) -> builtins.list[Setting]:
+        """The daemon's own settings, and where each comes from. Needs `admin`."""
 
     def stats(self) -> DaemonStats:
         """The whole daemon in numbers."""

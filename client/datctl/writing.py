@@ -21,8 +21,8 @@ from datctl.routes import (
     DEFAULT_WAIT,
     archive_path,
     file_path,
-    idempotent,
     if_match,
+    new_archive,
     patience,
     several,
 )
@@ -168,7 +168,7 @@ class Writing:
             f"{archive_path(archive)}/fork",
             query={"wait": wait},
             body=body,
-            headers=idempotent(idempotency_key),
+            headers=new_archive(idempotency_key),
             silence=patience(wait),
         )
         return parse(Archive, document)
@@ -184,7 +184,7 @@ class Writing:
     async def _new(self, body: NewEmpty | NewFolder, key: str | None) -> Archive:
         # Opening a folder with a large archive in it takes the daemon a while.
         _, document = await self._connection.call(
-            "POST", "/archives", body=body, headers=idempotent(key), silence=_WRITE_SECONDS
+            "POST", "/archives", body=body, headers=new_archive(key), silence=_WRITE_SECONDS
         )
         return parse(Archive, document)
 

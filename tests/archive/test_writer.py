@@ -408,3 +408,19 @@ def test_content_is_durable_before_an_entry_names_it():
         "metadata written",
         "metadata flushed",
     ]
+
+
+def test_a_backslash_means_a_folder_for_what_is_written_and_itself_for_what_is_there():
+    archive, writer = written("/a\\b")
+    assert [path for path, _ in archive.walk("/")] == ["/a/b"]
+    # Other writers can make such names, and hyperdrive lists them.
+    stat = archive.stat("/a/b")
+    writer._put_entry("/a\\b", ("a\\b",), stat)
+    writer._put_entry("/x\\y", ("x\\y",), stat)
+    writer.commit()
+    assert read(archive, "/a\\b") == read(archive, "/a/b")
+    writer.remove("/a\\b")
+    writer.commit()
+    assert [path for path, _ in archive.walk("/")] == ["/a/b", "/x\\y"]
+    with pytest.raises(EntryNotFound):
+        writer.remove("/a\\b")

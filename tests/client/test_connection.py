@@ -1,5 +1,7 @@
 import asyncio
+import contextlib
 import gc
+import re
 import socket
 import warnings
 
@@ -155,3 +157,66 @@ async def test_settings_of_a_wrong_type_are_refused_in_words(dat):
         warnings.simplefilter("error")
         with pytest.raises(DatdError, match="networks"):
             await dat.change("n", networks="dns")
+
+
+class Closing:
+    """A server that ends a connection at each `POST`, unread, so many times; then it answers."""
+
+    def __init__(self, times):
+        self.times = times
+        self.asked = []
+
+    async def serve(self, reader, writer):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                length = re.search("content-length: ([0-9]+)", head)
+                await reader.readexactly(int(length[1]) if length else 0)
+                if head.startswith("post"):
+                    key = re.search("idempotency-key: (.+)\r\n", head)
+                    self.asked.append(key and key[1])
+                    if len(self.asked) <= self.times:
+                        break
+                writer.write(http(404, b"{}"))
+        writer.close()
+
+
+@pytest.fixture
+async def closing():
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(times):
+            made = Closing(times)
+            server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+            await stack.enter_async_context(server)
+            address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            dat = await stack.enter_async_context(Client(address, env={}))
+            with pytest.raises(NotFound):
+                await dat.info()  # leaves a connection behind that is kept
+            return dat, made
+
+        yield start
+
+
+@pytest.mark.parametrize("key", ["mine", None])
+async def test_what_may_be_sent_twice_is_sent_again_where_the_daemon_just_closed(closing, key):
+    dat, server = await closing(1)
+    with pytest.raises(NotFound):
+        await dat.create(title="x", idempotency_key=key)
+    first, second = server.asked
+    assert first
+    assert first == second == (key or first)
+
+
+async def test_it_is_sent_again_once_and_no_more(closing):
+    dat, server = await closing(9)
+    with pytest.raises(TransferError):
+        await dat.fork("n")
+    assert len(server.asked) == 2
+
+
+async def test_what_the_daemon_may_have_read_is_not_sent_again(closing):
+    dat, server = await closing(1)
+    with pytest.raises(TransferError):
+        await dat.create_token(name="x")
+    assert server.asked == [None]

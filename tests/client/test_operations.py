@@ -15,6 +15,8 @@ METHODS = {
     "get_openapi": "openapi",
     "get_stats": "stats",
     "get_diagnosis": "diagnosis",
+    "list_settings": "settings",
+    "change_settings": "change_settings",
     "list_peers": "peers",
     "list_archives": "archives",
     "add_archive": "add",

@@ -3,7 +3,15 @@ from datetime import UTC, datetime
 import pytest
 
 from datctl.errors import UsageError
-from datctl.routes import archive_path, file_path, job_path, patience, several, version_text
+from datctl.routes import (
+    archive_path,
+    file_path,
+    job_path,
+    patience,
+    setting_changes,
+    several,
+    version_text,
+)
 
 
 def test_names_of_archives_and_files_are_encoded():
@@ -53,3 +61,15 @@ def test_one_text_is_not_taken_for_its_letters():
     assert several({"a": 1}) == ["a"]
     with pytest.raises(UsageError, match=r"\['kitchen'\]"):
         several("kitchen")
+
+
+def test_settings_are_sent_by_section():
+    body = setting_changes({"network.upload_limit": None, "log.level": "debug"})
+    sent = {"network": {"upload_limit": None}, "log": {"level": "debug"}}
+    assert body.model_dump(exclude_unset=True) == sent
+
+
+@pytest.mark.parametrize("name", ["swarm.port", "upload_limit", "network", "network.", ""])
+def test_settings_that_cannot_be_changed_are_not_sent(name):
+    with pytest.raises(UsageError, match="no setting"):
+        setting_changes({name: 1})

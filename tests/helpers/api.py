@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from datctl.client import Client
+from datd import config
 from datd.catalogue import Catalogue
 from datd.hosting.descriptors import Descriptors
 from datd.hosting.keeping.room import Room
@@ -22,6 +24,7 @@ from datd.hosting.own.roots import ImportRoots
 from datd.hosting.own.secrets import Secrets
 from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
+from datd.hosting.tuning import Tuning
 from datd.hosting.views import NetworkView
 from datd.http.desk import Desk, open_desk
 from datd.http.server import ApiServer
@@ -205,10 +208,27 @@ async def running_api(
             ),
             peer_id=peer_id,
         )
+        services = library.services
+        tuning = Tuning(
+            catalogue,
+            config.configured(config.Config(api_token=None)),
+            apply={
+                "network.upload_limit": services.bandwidth.upload.set,
+                "network.download_limit": services.bandwidth.download.set,
+                "swarm.max_connections": lambda most: None,
+                "storage.max_bytes": partial(setattr, services.room, "max_bytes"),
+                "storage.max_archive_bytes": partial(setattr, services.room, "max_archive_bytes"),
+                "storage.keep_free": partial(setattr, services.room, "keep_free"),
+                "log.level": lambda level: None,
+            },
+            check=config.checked,
+        )
+        await tuning.open()
         desk = await open_desk(
             library,
             catalogue,
             folder / "audit.jsonl",
+            tuning=tuning,
             spawn=group.create_task,
             **{"clock": loop.time, **(settings or {})},
         )

@@ -104,5 +104,6 @@ def use_web(
         clock=services.clock,
         choose=services.choose,
         interval=interval,
+        limit=services.bandwidth.download,
     )
     return services.web

@@ -154,3 +154,15 @@ def test_folders_that_cannot_all_be_watched_are_noticed(tmp_path):
 def test_settings_of_the_kernel_are_read_as_far_as_it_has_them():
     assert (host_checks.kernel_number("fs/file-max") or 0) > 0
     assert host_checks.kernel_number("no/such/thing") is None
+
+
+def test_c19_a_catalogue_that_was_made_anew_is_told_of_until_the_report_goes(tmp_path):
+    report = tmp_path / "catalogue-rebuilt.txt"
+    assert host_checks.catalogue(report, None).state == "ok"
+    report.write_text("2026-01-02 03:04:05 UTC\nthe catalogue was lost: it was made anew\nmore\n")
+    found = host_checks.catalogue(report, None)
+    assert (found.check, found.state) == ("catalogue", "warn")
+    assert found.text == "2026-01-02 03:04:05 UTC: the catalogue was lost: it was made anew"
+    assert found.advice == f"do what {report} says, then remove that file"
+    damaged = host_checks.catalogue(report, "database disk image is malformed")
+    assert (damaged.state, "restart datd" in damaged.advice) == ("fail", True)

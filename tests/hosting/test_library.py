@@ -1,14 +1,17 @@
 import asyncio
 import sqlite3
 import time
+from functools import partial
 
 import pytest
-from tests.helpers.libraries import node, source, until
+from tests.helpers.libraries import node, read, source, until
 from tests.helpers.sessions import key_named
 
 from datd import crypto
 from datd.errors import ArchiveExists, StorageError, UnknownArchive
+from datd.hosting.archive import HostedArchive
 from datd.hosting.changes import Changes
+from datd.hosting.own.publishing import once
 from datd.keys import Key
 from datd.types import Address
 
@@ -303,5 +306,33 @@ def test_archives_of_an_earlier_life_are_looked_up_one_after_the_other(told):
             assert 5 <= len(discovery.lookups) <= 15
             await asyncio.sleep(60)
             assert len(set(discovery.lookups)) == 100
+
+    told(of)
+
+
+def is_at(archive: HostedArchive, version: int) -> bool:
+    return archive.record.summary.version == version
+
+
+def test_c16_d10_a_clock_that_jumps_by_years_decides_nothing_about_data(told):
+    async def of(network, folder):
+        async with (
+            node(network, folder / "1") as one,
+            node(network, folder / "2", "10.0.0.2") as two,
+        ):
+            ours = await one.library.create()
+            await one.library.publisher.put(ours, "/0", once(b"before"))
+            copy = await two.seeding(ours.key, one)
+            for number, shown in enumerate((1.7e9, 1.7e9 - 3.2e7, 1.7e9 + 3.2e7, 0.0), 2):
+                for here in (one, two):
+                    here.library.services.wall_clock = partial(float, shown)
+                body = b"at %d" % shown
+                put = await one.library.publisher.put(ours, f"/{number}", once(body))
+                assert put.version == number
+                await until(partial(is_at, copy, number))
+                assert await read(copy, f"/{number}") == body
+                await one.library.tidy(close=True)
+            assert (ours.record.conflict, copy.record.conflict) == (None, None)
+            assert copy.peers_connected == 1, "nobody was thrown out"
 
     told(of)

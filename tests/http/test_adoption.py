@@ -58,6 +58,30 @@ async def test_a_copy_lies_in_the_data_folder(api, tmp_path):
     assert shown["version"] == made.expected["version"]
 
 
+async def test_what_was_copied_is_copied_again_as_often_as_one_likes(api, tmp_path):
+    made = foreign("cli-share", tmp_path / "folder", owner_keys=tmp_path / "keys")
+    body = {"folder": str(made.folder), "copy": True}
+    first = await api.post(ARCHIVES, body)
+    again = await api.post(ARCHIVES, body)  # while the first is under way, perhaps
+    assert (first.status, again.status) == (201, 200)
+    assert (await ended(api, again.json["job"]))["state"] == "done"
+    later = await api.post(ARCHIVES, body)
+    assert (later.status, later.json["key"]) == (200, made.key.hex)
+    assert (await ended(api, later.json["job"]))["state"] == "done"
+    otherwise = await api.post(ARCHIVES, {**body, "mode": "latest"})
+    assert (otherwise.status, otherwise.kind) == (409, "exists")
+
+
+async def test_a_copy_fills_what_is_hosted_already(api, tmp_path):
+    made = foreign("cli-share", tmp_path / "folder")
+    assert (await api.post(ARCHIVES, {"link": made.key.hex})).status == 201
+    answer = await api.post(ARCHIVES, {"folder": str(made.folder), "copy": True})
+    assert answer.status == 200
+    assert (await ended(api, answer.json["job"]))["state"] == "done"
+    shown = (await api.ask(f"{ARCHIVES}/{made.key.hex}")).json
+    assert (shown["version"], shown["location"]) == (made.expected["version"], None)
+
+
 async def test_never_makes_a_new_archive_of_the_files(api, tmp_path):
     made = foreign("cli-clone", tmp_path / "folder")
     answer = await api.post(ARCHIVES, {"folder": str(made.folder), "adopt": "never"})

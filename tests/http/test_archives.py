@@ -290,3 +290,15 @@ async def test_what_a_name_meant_earlier_is_taken_and_shown_as_that(tmp_path):
         assert (await dat.archive("recipes.example")).shortname == "recipes.example"
         assert not (await dat.archive("recipes.example")).stale
     await names.close()
+
+
+@pytest.mark.parametrize("what", [{"link": "ab" * 32}, {"new": {}}, {"folder": "/nowhere"}])
+async def test_t49_a_token_that_is_no_administrators_knocks_at_no_inner_door(api, what):
+    made = await api.post("/api/v1/tokens", {"name": "x", "scope": "control"})
+    body = json.dumps({**what, "peers": ["192.0.2.7:1", "127.0.0.1:22"]}).encode()
+    refused = await api.ask(
+        ARCHIVES, "Content-Type: application/json", method="POST", body=body,
+        token=made.json["token"],
+    )  # fmt: skip
+    assert (refused.status, refused.kind) == (403, "forbidden")
+    assert (await api.ask(ARCHIVES)).json["archives"] == []

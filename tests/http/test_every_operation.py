@@ -30,14 +30,14 @@ COMMON = {
 }  # fmt: skip
 # Problems that are the same wherever they come from, and where they are provoked.
 ELSEWHERE = {
-    "timeout": "test_inputs, test_server: who is silent; test_writing",
-    "internal": "test_problems: a fault of ours, whichever it is",
-    "busy": "test_server: all connections in use; test_writing: somebody else writes",
+    "timeout": "test_provoked_problems",
+    "internal": "test_provoked_problems",
+    "busy": "test_provoked_problems; test_listener: all connections in use",
     "damaged": "below: test_each_that_writes_says_what_the_disk_refuses; rows for what is read",
     "read_only": "below, too",
-    "disk_full": "told as those are, test_problems, test_catalogue; a row for files",
-    "unknown_name": "test_archives, with names that mean nothing",
-    "name_unreachable": "likewise, with nobody who could say",
+    "disk_full": "below, too; a row for files",
+    "unknown_name": "test_provoked_problems",
+    "name_unreachable": "test_provoked_problems",
 }
 # What these write lies elsewhere than in the catalogue: tests of hosting.
 OTHER_FILES = {"put_file", "remove_file", "put_secret_key"}
@@ -130,7 +130,7 @@ async def test_what_is_named_is_answered(api, document, row):
     check(document, row.operation, answer)
 
 
-@pytest.mark.parametrize("refuse", [failing.read_only, failing.damaged])
+@pytest.mark.parametrize("refuse", [failing.read_only, failing.damaged, failing.disk_full])
 async def test_each_that_writes_says_what_the_disk_refuses(tmp_path, document, refuse):
     kind, asked = refuse.__name__, 0
     for row in {

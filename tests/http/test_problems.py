@@ -29,6 +29,8 @@ def caused_by(number):
         (caused_by(errno.ENOSPC), "disk_full", 507),
         (caused_by(errno.EDQUOT), "disk_full", 507),
         (caused_by(errno.EIO), "damaged", 500),
+        (caused_by(errno.EMFILE), "busy", 503),  # C-17
+        (caused_by(errno.ENFILE), "busy", 503),
         (errors.StorageError("tree is cut"), "damaged", 500),
         (errors.ArchiveFormatError("lies"), "damaged", 500),
         (errors.ProtocolError("a peer's fault"), "internal", 500),

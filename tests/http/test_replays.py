@@ -4,16 +4,23 @@ import json
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from tests.helpers.api import running_api
+from tests.helpers.api import TOKEN, running_api
 from tests.helpers.operations.row import ARCHIVES, filled, nowhere, send
 
-from datd.http.replays import KEPT_SECONDS, MAX_KEPT, Replays
+from datd.catalogue import Catalogue
+from datd.hosting.keeping.room import Room
+from datd.http import inputs
+from datd.http.replays import KEPT_SECONDS, MAX_BODY, MAX_KEPT, Replays
 
 KEY = 'Idempotency-Key: "8e03978e-40d5-43dd-bc93-6894a57f9324"'
 
 
 async def count(api):
     return len((await api.ask(ARCHIVES)).json["archives"])
+
+
+async def title(api):
+    return (await api.ask(f"{ARCHIVES}/one/files/dat.json")).json["title"]
 
 
 async def test_what_is_sent_again_is_done_once(api):
@@ -75,6 +82,82 @@ async def test_what_failed_can_be_sent_again(api):
     assert (await api.post(ARCHIVES, taken, KEY)).status == 201
 
 
+async def test_a_restart_changes_nothing(tmp_path):
+    async with running_api(tmp_path) as api:
+        first = await api.post(ARCHIVES, {"new": {"title": "One"}}, KEY)
+        path = f"{ARCHIVES}/{first.json['key']}"
+        fork = await send(api, "POST", f"{path}/fork", {}, KEY)
+    async with running_api(tmp_path) as api:
+        again = await api.post(ARCHIVES, {"new": {"title": "One"}}, KEY)
+        assert (again.status, again.body) == (201, first.body)
+        assert again.headers["etag"] == first.headers["etag"]
+        assert again.headers["content-type"] == first.headers["content-type"]
+        assert (await send(api, "POST", f"{path}/fork", {}, KEY)).json["key"] == fork.json["key"]
+        other = await api.post(ARCHIVES, {"new": {"title": "Two"}}, KEY)
+        assert (other.status, other.kind) == (422, "reused_key")
+        assert await count(api) == 2
+
+
+async def test_what_failed_half_way_is_brought_to_its_end(tmp_path):
+    body = {"new": {"title": "One"}, "name": "one"}
+    async with running_api(tmp_path) as api:
+        room = api.library.services.room
+        api.library.services.room = Room(api.folder, clock=lambda: 0.0, max_bytes=0)
+        assert (await api.post(ARCHIVES, body, KEY)).kind == "disk_full"
+        assert (await api.post(ARCHIVES, body, KEY)).kind == "disk_full"
+        api.library.services.room = room
+        made = await api.post(ARCHIVES, body, KEY)
+        assert made.status == 201
+        assert await title(api) == "One"
+        assert (await api.post(ARCHIVES, body, KEY)).body == made.body
+        assert await count(api) == 1
+
+
+async def test_what_a_crash_cut_short_is_brought_to_its_end(tmp_path):
+    body = {"new": {"title": "One"}, "name": "one"}
+    async with running_api(tmp_path) as api:
+        # The last thing on the disk is what it made: there is no title and no answer yet.
+        api.library.services.room = Room(api.folder, clock=lambda: 0.0, max_bytes=0)
+        assert (await api.post(ARCHIVES, body, KEY)).kind == "disk_full"
+        [key] = [archive.key.hex for archive in api.library.archives()]
+    async with running_api(tmp_path) as api:
+        made = await api.post(ARCHIVES, body, KEY)
+        assert (made.status, made.json["key"]) == (201, key)
+        assert await title(api) == "One"
+        assert await count(api) == 1
+
+
+async def test_what_is_gone_again_is_made_anew(tmp_path):
+    body = {"new": {"title": "One"}, "name": "one"}
+    async with running_api(tmp_path) as api:
+        room = api.library.services.room
+        api.library.services.room = Room(api.folder, clock=lambda: 0.0, max_bytes=0)
+        assert (await api.post(ARCHIVES, body, KEY)).kind == "disk_full"
+        assert (await api.ask(f"{ARCHIVES}/one?force=true", method="DELETE")).status == 204
+        api.library.services.room = room
+        assert (await api.post(ARCHIVES, body, KEY)).status == 201
+        assert await count(api) == 1
+
+
+async def test_t43_a_slow_body_is_given_up_with_a_key_too(api, monkeypatch):
+    monkeypatch.setattr(inputs, "BODY_SECONDS", 0.2)
+    lines = [
+        f"POST {ARCHIVES} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {TOKEN}", KEY,
+        "Content-Type: application/json", "Content-Length: 10", "", "{",
+    ]  # fmt: skip
+    assert (await api.raw("\r\n".join(lines).encode())).kind == "timeout"
+
+
+async def test_an_answer_that_is_too_large_to_be_kept_is_made_again(api):
+    patterns = [f"/{number}{'x' * 500}" for number in range(40)]
+    body = {"link": "ab" * 32, "mode": "sparse", "include": patterns}
+    first = await api.post(ARCHIVES, body, KEY)
+    again = await api.post(ARCHIVES, body, KEY)
+    assert len(first.body) > MAX_BODY
+    assert (first.status, again.status, again.json["key"]) == (201, 200, first.json["key"])
+    assert await count(api) == 1
+
+
 @pytest.mark.parametrize("header", ["Idempotency-Key: ", f"Idempotency-Key: {'x' * 300}",
                                     "Idempotency-Key: é"])  # fmt: skip
 async def test_an_odd_key_is_refused(api, header):
@@ -96,18 +179,24 @@ async def test_two_tokens_may_choose_the_same_key(tmp_path):
         assert await count(api) == 2
 
 
+async def nothing(key):
+    raise AssertionError(key)
+
+
 @pytest.fixture
-async def counting():
+async def counting(tmp_path):
     """A server of its own that says how many it has answered, with a clock for the test."""
     now, done = [0.0], []
-    replays = Replays(clock=lambda: now[0])
+    catalogue = Catalogue(tmp_path / "catalogue.sqlite3")
+    await catalogue.open()
+    replays = Replays(catalogue, clock=lambda: now[0])
 
     async def answer(request):
-        async def work():
+        async def work(noted):
             done.append(request)
             return web.Response(body=str(len(done)).encode(), content_type="text/plain")
 
-        return await replays.once(request, work)
+        return await replays.once(request, work, nothing)
 
     app = web.Application()
     app.router.add_post("/", answer)
@@ -118,6 +207,7 @@ async def counting():
             return int(await answered.text())
 
         yield ask, now
+    await catalogue.close()
 
 
 async def test_an_answer_is_kept_for_a_day(counting):

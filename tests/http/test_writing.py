@@ -230,3 +230,15 @@ async def test_many_writers_at_once_take_turns(api):
     assert (len(listing["entries"]), listing["version"]) == (20, 20)
     for number in (0, 7, 19):
         assert (await api.ask(f"{files}/{number}")).body == b"%d" % number * 1000
+
+
+async def test_a_backslash_in_a_path_means_a_folder_and_removes_nothing_else(api):
+    files = await create(api)
+    made = await put(api, files, "/a\\b", b"x")
+    assert (made.status, made.json["path"]) == (201, "/a/b")
+    folder = await put(api, files, "/c\\d/")
+    assert (folder.status, folder.json["path"]) == (201, "/c/d")
+    assert (await put(api, files, "/c\\d/")).status == 409
+    for path in ("/a\\b", "/c\\d"):
+        assert (await delete(api, files, path, "?recursive=true")).kind == "no_such_file"
+    assert await names(api, files) == ["/a/b", "/c/d"]

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from datctl import output
 from datctl.commands import asking, waiting, wording
 from datctl.commands.options import DaemonOption, JsonOption, chosen_networks
-from datctl.errors import DatdError, NoDaemon, NotFound, Unauthorized, UsageError
+from datctl.errors import ApiError, DatdError, NoDaemon, Unauthorized, UsageError
 
 if TYPE_CHECKING:
     from datctl.client import Client
@@ -209,16 +209,31 @@ async def _listed(
         if refusal is not None:
             return _Result(item, "failed", None, refusal)
         try:
-            try:
-                return _Result(item, "hosted", (await dat.archive(item.link)).key, None)
-            except NotFound:
-                own = {"name": item.name, "tags": [*settings["tags"], *item.tags]}
-                archive, new = await dat.add(item.link, **{**settings, **own})
-                return _Result(item, "added" if new else "hosted", archive.key, None)
+            own = {"name": item.name, "tags": [*settings["tags"], *item.tags]}
+            archive, new = await dat.add(item.link, **{**settings, **own})
+            return _Result(item, "added" if new else "hosted", archive.key, None)
         except (NoDaemon, Unauthorized):
             raise
         except DatdError as error:
-            return _Result(item, "failed", None, str(error))
+            key = await _key_of_hosted(dat, item.link) if isinstance(error, ApiError) else None
+            if key is None:
+                return _Result(item, "failed", None, str(error))
+            return _Result(item, "hosted", key, None)
+
+
+async def _key_of_hosted(dat: "Client", link: str) -> str | None:
+    """The key of what a list names, if somebody wanted it before, with other settings perhaps.
+
+    What only the gateway fetched nobody wanted: to add it is what makes it whole, so it is asked
+    for first, and a refusal of that is a failure.
+    """
+    try:
+        known = await dat.archive(link)
+    except (NoDaemon, Unauthorized):
+        raise
+    except DatdError:
+        return None
+    return None if (known.mode, known.tags) == ("sparse", ["gateway"]) else known.key
 
 
 def _refusal(link: str) -> str | None:

@@ -1,5 +1,6 @@
 """The verb doctor: the usual faults, those that only the client sees and those of the daemon."""
 
+import asyncio
 import os
 import stat
 import sys
@@ -19,6 +20,14 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 # Further apart than this, times in logs and of files mislead.
 MAX_CLOCK_DIFFERENCE = 60.0
 FORBIDDEN = 403
+# A daemon that is well says its name at once. Whoever asks a doctor has waited already.
+SILENCE_SECONDS = 15.0
+_SEE_LOG = "look at its log: journalctl -u datd"
+_START = (
+    "start it: systemctl start datd, or datd in a terminal; or name it with --api. If it ends at "
+    "once, its log tells why: journalctl -u datd"
+)
+_STUCK = "if that is datd, it is stuck: restart it, and keep its log; else name datd with --api"
 
 
 async def doctor(*, json: JsonOption = False, daemon: DaemonOption) -> None:
@@ -64,7 +73,8 @@ async def _asked(client: "Client") -> "list[Finding]":
     """What talking to the daemon shows, and what it says of itself."""
     try:
         async with client as dat:
-            info = await dat.info()
+            async with asyncio.timeout(SILENCE_SECONDS):
+                info = await dat.info()
             found = [_finding("daemon", "ok", f"datd {info.version} at {dat.endpoint.shown}")]
             found += _versions(info.version)
             try:
@@ -85,15 +95,18 @@ async def _asked(client: "Client") -> "list[Finding]":
                 text = "what the daemon finds of itself is for administrators"
                 advice = "use its Unix socket, or a token of scope admin"
                 return [*found, _finding("diagnosis", "warn", text, advice)]
+    except TimeoutError:
+        where = client.endpoint.shown
+        text = f"{where} takes connections, and says nothing for {SILENCE_SECONDS:g} s"
+        return [_finding("daemon", "fail", text, _STUCK)]
     except Unauthorized as error:
         return [_token(error)]
     except NoDaemon as error:
-        advice = "start it: systemctl start datd, or datd in a terminal; or name it with --api"
-        return [_finding("daemon", "fail", str(error).partition(": start")[0], advice)]
+        return [_finding("daemon", "fail", str(error).partition(": start")[0], _START)]
     except UsageError:
         raise
     except (ApiError, DatdError) as error:
-        return [_finding("daemon", "fail", str(error), "look at its log: journalctl -u datd")]
+        return [_finding("daemon", "fail", str(error), _SEE_LOG)]
 
 
 def _finding(check: str, state: "FindingState", text: str, advice: str = "") -> "Finding":

@@ -190,9 +190,21 @@ def _daemon_fields(stats: "DaemonStats") -> list[tuple[str, str]]:
         ("archives", f"{sum(stats.archives.values())}" + (f": {states}" if states else "")),
         ("stored", f"{output.size_text(stats.bytes)} in {stats.blocks} blocks"),
         ("peers", f"{stats.peers.connected} connected, {stats.peers.known} known"),
-        ("down", output.traffic_text(stats.rates.download, stats.transferred.downloaded)),
-        ("up", output.traffic_text(stats.rates.upload, stats.transferred.uploaded)),
+        (
+            "down",
+            output.traffic_text(stats.rates.download, stats.transferred.downloaded)
+            + _limit(stats.limits.download),
+        ),
+        (
+            "up",
+            output.traffic_text(stats.rates.upload, stats.transferred.uploaded)
+            + _limit(stats.limits.upload),
+        ),
     ]
+
+
+def _limit(rate: int | None) -> str:
+    return "" if rate is None else f", at most {output.rate_text(rate)}"
 
 
 def _network_fields(network: "Network") -> list[tuple[str, str]]:

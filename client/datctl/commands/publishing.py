@@ -1,6 +1,7 @@
 """Verbs that make archives of our own: share, create, fork, adopt, rescan."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ from datctl.commands.versions import change_line
 from datctl.errors import (
     DatdError,
     NoDaemon,
+    NotFound,
     TimedOut,
     TransferError,
     Unauthorized,
@@ -42,6 +44,9 @@ MAX_TOLD = 20
 # Where the original programs have the key of the archive that lies in a folder: that of `dat`, and
 # of archives without their files beside them (flat, and in folders of their own).
 _ARCHIVE_FILES = (".dat/metadata.key", "metadata.key", "metadata/key", ".dat/metadata/key")
+# What `dat` leaves in the folder that an archive is published from, beside the key elsewhere.
+_OWNERS_MARK = ".dat/metadata.ogd"
+_KEY = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{64}(?![0-9a-fA-F])")
 
 NameOption = Annotated[str | None, Parameter(help="Call it by this name, here.")]
 TagOption = Annotated[
@@ -328,7 +333,8 @@ async def adopt(
         Parameter(
             negative=(),
             show_default=False,
-            help="Copy the archives into the daemon's folder instead of using them in place.",
+            help="Copy the archives into the daemon's folder instead of using them in place; of "
+            "those that are hosted there already, what they lack.",
         ),
     ] = False,
     wait: WaitForJob = None,
@@ -339,6 +345,7 @@ async def adopt(
 
     A folder of `dat` (with `.dat` in it), or one that holds the feeds of an archive, is hosted
     where it lies, with its secret key if that is found. No other program may write it meanwhile.
+    With --into, an archive that is not hosted yet is hosted from now on.
 
     **Examples**
 
@@ -354,7 +361,7 @@ async def adopt(
     late = False
     async with daemon.client() as dat:
         if into is not None:
-            await dat.archive(into)
+            await _hosted(dat, into)
         for place in [_folder(folder) for folder in folders]:
             try:
                 if into is not None:
@@ -374,6 +381,17 @@ async def adopt(
         raise TimedOut("it is not done yet")
     if failed:
         raise DatdError(f"{failed} of {len(folders)} folders could not be taken over")
+
+
+async def _hosted(dat: "Client", archive: str) -> None:
+    """See that there is something to fill; what holds a key can be hosted for that."""
+    try:
+        await dat.archive(archive)
+    except NotFound:
+        if _KEY.search(archive) is None:
+            raise
+        added, _ = await dat.add(archive)
+        output.note(f"hosted from now on: {added.link}")
 
 
 async def _filled(
@@ -396,6 +414,13 @@ async def _adopted(
     if not json:
         ours = ", ours" if archive.writable else ""
         output.say(f"{archive.link}  {place}{ours}")
+    if not archive.writable and not copy and _is_an_owners(place):
+        output.note(
+            output.shown(
+                f"{place}: it was published from here, but its secret key is not where the daemon "
+                "looks (setting owner_keys): datctl keys import FILE makes it ours"
+            )
+        )
     if archive.job is not None and waiting.wanted(wait):
         await _shown(dat, archive.job, f"adopt {place}", wait)
     return await dat.archive(archive.key)
@@ -404,6 +429,10 @@ async def _adopted(
 def _folder(given: Path) -> str:
     """The path as the daemon, which has another working folder, understands it."""
     return str(given.expanduser().resolve())
+
+
+def _is_an_owners(place: str) -> bool:
+    return Path(place, _OWNERS_MARK).exists()
 
 
 def _require_archive(place: str) -> None:

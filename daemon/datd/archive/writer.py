@@ -219,7 +219,7 @@ class ArchiveWriter:
                 that can make the reference lose others.)
             PathRefused: It is a folder.
         """
-        names = stored_names(path)
+        names = resolve(path)  # what is listed under that very name, a backslash in it included
         entry = self._index.find(names) if names else None
         if entry is None or entry.stat is None:
             if not names or self._index.children(names):
@@ -257,7 +257,7 @@ class ArchiveWriter:
             EntryNotFound: There is no such folder.
             FolderNotEmpty: Something lies in it.
         """
-        names = stored_names(path)
+        names = resolve(path)
         if self._index.children(names):
             raise FolderNotEmpty(f"{path!r} is not empty: remove what lies in it first")
         entry = self._index.find(names) if names else None

@@ -17,8 +17,9 @@ from typing import Any, Final, NamedTuple
 
 # What is kept: a busy daemon of 10,000 archives writes a few thousand events a day, each some 200
 # bytes, so that the journal stays below 20 MB; who was away for a month looks at everything anew.
+# There is no limit of age: a clock that is wrong for a minute would throw the whole journal away,
+# and the wall clock decides nothing about what is kept (D-10).
 MAX_EVENTS: Final = 100_000
-MAX_AGE: Final = 30 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,21 +144,10 @@ def marks(database: sqlite3.Connection) -> dict[str, Mark]:
     return {row["archive"]: Mark(row["version"], row["complete"]) for row in rows}
 
 
-def prune(
-    database: sqlite3.Connection,
-    now: float,
-    *,
-    most: int = MAX_EVENTS,
-    max_age: float = MAX_AGE,
-) -> int:
-    """Forget events that are too old or too many. Returns the number of the oldest one left.
+def prune(database: sqlite3.Connection, *, most: int = MAX_EVENTS) -> int:
+    """Forget the oldest events, if there are too many. Returns the number of the oldest one left.
 
-    What goes is always the beginning: a clock that was set back leaves no gap in the middle.
+    Numbers have no gaps, so they tell how many there are.
     """
-    newest = bounds(database).newest
-    (recent,) = database.execute(
-        "SELECT min(id) FROM events WHERE at >= ?", (now - max_age,)
-    ).fetchone()
-    first = max(newest - most + 1, newest + 1 if recent is None else recent)
-    database.execute("DELETE FROM events WHERE id < ?", (first,))
+    database.execute("DELETE FROM events WHERE id <= ?", (bounds(database).newest - most,))
     return bounds(database).oldest

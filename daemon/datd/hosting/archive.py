@@ -348,8 +348,7 @@ class HostedArchive:
             self._news.counted(opened)
             self._reach.hungry(self._misses_blocks() or opened.metadata.lonely)
             if self._services.shelf is not None:
-                known = self._services.shelf.known
-                await noting.note(known, self.key.discovery_key.raw, opened)
+                await noting.note(self._services.shelf.known, self.key.discovery_key.raw, opened)
 
     def _misses_blocks(self) -> bool:
         opened = self._opened
@@ -419,8 +418,7 @@ class HostedArchive:
             return "paused"
         if not self._misses_blocks():
             return "seeding"
-        opened = self._opened
-        return "syncing" if opened is not None and opened.connections else "searching"
+        return "syncing" if self.peers_connected else "searching"
 
     @property
     def peers_connected(self) -> int:

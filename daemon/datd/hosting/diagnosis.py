@@ -11,6 +11,7 @@ from typing import TypeVar
 from datd import errand
 from datd.hosting import host_checks
 from datd.hosting.archive import HostedArchive
+from datd.hosting.folders.folder import REPORT
 from datd.hosting.host_checks import Finding
 from datd.hosting.library import Library
 from datd.hosting.views import NetworkView, PeerView
@@ -47,6 +48,7 @@ async def diagnose(library: Library) -> list[Finding]:
         return [
             host_checks.clock(now, max(noted, default=None), host_checks.is_synchronised()),
             *host_checks.disk(folder, refusal),
+            host_checks.catalogue(folder / REPORT, services.catalogue.damage),
             host_checks.rights(folder),
             host_checks.open_files(*host_checks.descriptors()),
             host_checks.udp_buffer(host_checks.kernel_number("net/core/rmem_max")),

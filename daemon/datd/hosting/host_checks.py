@@ -130,9 +130,30 @@ def inodes(folder: Path, free: int, total: int) -> list[Finding]:
     """Whether the file system has room for more files; some have no such limit, and say 0."""
     if not total or free > total * FREE_INODES:
         return []
-    text = f"the file system of {folder} has room for {free} files more, of {total}"
+    text = f"the file system of {folder} has room for {counted(free, 'more file')}, of {total}"
     advice = "remove small files there, or use one with more inodes"
     return [Finding("inodes", "fail" if not free else "warn", text, advice)]
+
+
+def catalogue(report: Path, damage: str | None) -> Finding:
+    """Whether the catalogue is whole (C-19).
+
+    Args:
+        report: Where it is said what was lost when it was made anew.
+        damage: What was found to make no sense in it since the start.
+    """
+    if damage is not None:
+        advice = "restart datd: it keeps the damaged file and makes the catalogue anew"
+        return Finding("catalogue", "fail", f"it is damaged: {damage}", advice)
+    try:
+        with report.open(errors="replace") as file:
+            when, what = (file.readline(200).strip() for _ in range(2))
+    except FileNotFoundError:
+        return Finding("catalogue", "ok", "it is whole")
+    except OSError as error:
+        when, what = "it is not known when", f"{report} cannot be read: {error.strerror}"
+    advice = f"do what {report} says, then remove that file"
+    return Finding("catalogue", "warn", f"{when}: {what}", advice)
 
 
 def rights(folder: Path) -> Finding:
@@ -205,7 +226,7 @@ def watches(folders: Sequence[Path], allowed: int | None) -> Finding | None:
     if not folders or allowed is None:
         return None
     wanted = _count_folders(folders, MAX_COUNTED)
-    text = f"{wanted} folders are to be watched, {allowed} may be"
+    text = f"to be watched: {counted(wanted, 'folder')}; allowed: {allowed}"
     if wanted < allowed * MANY_USED:
         return Finding("watches", "ok", text)
     advice = f"sysctl -w fs.inotify.max_user_watches={max(2 * wanted, 524_288)}"

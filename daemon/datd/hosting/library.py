@@ -21,7 +21,7 @@ from datd.hosting.folders.opening import look_at
 from datd.hosting.history_index import HistoryIndex
 from datd.hosting.jobs import Job
 from datd.hosting.line import Line
-from datd.hosting.own.founding import found
+from datd.hosting.own.founding import Noted, as_own, found
 from datd.hosting.own.publishing import Publisher
 from datd.hosting.own.workshop import Workshop
 from datd.hosting.peer import PeerConnection
@@ -31,10 +31,11 @@ from datd.hosting.settings import AS_DAT_DOES, Settings, record_of, require_same
 from datd.hosting.stats import Savings
 from datd.hosting.telling import news
 from datd.hosting.telling.herald import Herald
+from datd.hosting.toll import Toll
 from datd.hosting.versions import Versions
 from datd.hosting.views import DaemonView, PeerView
 from datd.keys import Key
-from datd.records import Forking, ImportRules, Record, Summary
+from datd.records import Forking, ImportRules, Record
 from datd.types import Address
 
 log = logging.getLogger(__name__)
@@ -205,6 +206,7 @@ class Library:
         watch: bool = False,
         import_rules: ImportRules = AS_DAT_DOES,
         forking: Forking | None = None,
+        noted: Noted | None = None,
         peers: Sequence[Address] = (),
         **settings: Unpack[Settings],
     ) -> HostedArchive:
@@ -216,6 +218,7 @@ class Library:
             watch: Whether changes there are published as they happen.
             import_rules: How that folder is imported.
             forking: What is to be copied into it.
+            noted: Gives what is written down together with it, by its key.
             peers: Who is to be told of it at once.
             settings: See `Settings`.
 
@@ -228,13 +231,8 @@ class Library:
             self._require_free(settings)
             key = await asyncio.to_thread(found, services.folder, services.secrets, services.pool)
             record = record_of(key, services.wall_clock(), peers, settings)
-            record.writable, record.chunking, record.forking = True, chunking, forking
-            record.source = None if source is None else str(source)
-            record.watch, record.import_rules = watch, import_rules
-            record.updated_at = record.added_at
-            # Its header is all there is.
-            record.summary = Summary(blocks_have=1, blocks_total=1, complete=True)
-            return await self._host(HostedArchive(record, services))
+            as_own(record, chunking, source, watch, import_rules, forking)
+            return await self._host(HostedArchive(record, services), noted)
 
     async def take_in(
         self,
@@ -269,8 +267,8 @@ class Library:
     def _require_free(self, settings: Settings) -> None:
         self._register.require_free(settings.get("name"), settings.get("domain"))
 
-    async def _host(self, archive: HostedArchive) -> HostedArchive:
-        told = news.of_arrival(archive.record, self.services)
+    async def _host(self, archive: HostedArchive, noted: Noted | None = None) -> HostedArchive:
+        told = news.of_arrival(archive.record, self.services, noted and noted(archive.key))
         await self.services.catalogue.add(archive.record, told)
         self._register.enter(archive)
         if not archive.paused:
@@ -403,15 +401,15 @@ class Library:
 
     async def serve(self, connection: Line) -> None:
         """Run one connection, whoever dialled. Errors are for the swarm to judge."""
-        peer = PeerConnection(
+        await PeerConnection(
             connection,
             peer_id=self._peer_id,
             find=self._find_for_peer,
             clock=self.services.clock,
             unfinished=self._unfinished,
             unsent=Share(self._unsent),
-        )
-        await peer.run()
+            toll=Toll(self.services.bandwidth, counted=connection.counted),
+        ).run()
 
     def _find_for_peer(self, discovery_key: bytes) -> HostedArchive:
         # T-4: a peer cannot tell a paused archive from an unknown one.
@@ -443,6 +441,7 @@ class Library:
             bytes_have=sum(summary.bytes_have for summary in summaries),
             networks=services.networks,
             network_views=services.network_views(),
+            limits=services.bandwidth.rates,
             saved=Savings() if services.shelf is None else replace(services.shelf.savings),
         )
 

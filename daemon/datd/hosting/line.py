@@ -5,6 +5,7 @@ from typing import Protocol
 
 from datd.swarm.peer import Peer
 from datd.transport.base import Stream
+from datd.transport.bucket import Account
 
 
 class Line(Hashable, Protocol):
@@ -12,9 +13,11 @@ class Line(Hashable, Protocol):
 
     Attributes:
         cut: Ends it from outside.
+        counted: Who owes what comes, if that is counted where it arrives; None: it is not.
     """
 
     cut: Callable[[], object]
+    counted: Account | None
 
     @property
     def stream(self) -> Stream:

@@ -8,6 +8,7 @@ from datd.hosting.jobs import Job
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
 from datd.replication.block_map import BlockMap
+from datd.words import counted
 
 # Blocks hashed in one call into the lane, and about so many bytes: 64 usual ones take some ten
 # milliseconds, and others have their turn between.
@@ -26,12 +27,11 @@ async def verify(archive: HostedArchive, job: Job) -> None:
         damaged = 0
         for live in opened.live_feeds:
             damaged += await _verify(opened, live, job)
-    job.text = f"{job.done} blocks are as they should be"
+    job.text = f"{counted(job.done, 'block')} checked, and all as it should be"
     if damaged:
         job.done -= damaged
-        job.text = (
-            f"{damaged} of {job.done + damaged} blocks were damaged on disk and are fetched again"
-        )
+        blocks = counted(job.done + damaged, "block")
+        job.text = f"damaged on disk, and fetched again: {damaged} of {blocks}"
 
 
 async def _verify(opened: OpenArchive, live: LiveFeed, job: Job) -> int:
@@ -42,7 +42,7 @@ async def _verify(opened: OpenArchive, live: LiveFeed, job: Job) -> int:
     for start, stop in stretches(live.picker.have, feed.length, at_once):
         job.done += live.available(start, stop)
         damaged += len(await opened.run(partial(feed.audit, start, stop)))
-        job.text = f"{job.done} of {job.total} blocks hashed"
+        job.text = f"{job.done} of {counted(job.total, 'block')} hashed"
     return damaged
 
 

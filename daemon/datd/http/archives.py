@@ -1,5 +1,6 @@
 """`POST /archives`: host somebody's archive, publish a folder of this host, make a new one."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
@@ -10,9 +11,11 @@ from datd.errors import KeyFormatError, VersionNotFound
 from datd.hosting.archive import HostedArchive
 from datd.hosting.changes import Changes
 from datd.hosting.library import Library
+from datd.hosting.own.founding import Noted
 from datd.hosting.pinning import keep_for_operator
 from datd.hosting.settings import Settings
 from datd.http import replays, shapes
+from datd.http.access import access_of
 from datd.http.gateway.openings import is_opened
 from datd.http.inputs import read_one_of, read_query
 from datd.http.operation import ARCHIVES, Operation
@@ -24,6 +27,7 @@ from datd.http.stats import NoQuery
 from datd.http.version_names import split_link, version_of
 from datd.keys import Key, Link, parse_version
 from datd.naming.resolver import Names, Resolved
+from datd.types import Address
 
 # Nobody's: it is there to be read in the documentation.
 _LINK = "dat://" + 32 * "ab"
@@ -76,7 +80,8 @@ class ArchiveRoutes:
                 description=(
                     "With `link` somebody's archive, with `folder` a folder of the daemon's host, "
                     "with `new` an empty one of our own. 200 if it is hosted already and nothing "
-                    "else is asked for: links and folders can be added as often as you like."
+                    "else is asked for: links and folders can be added as often as you like. "
+                    "`peers` in the daemon's own host or network are for the scope `admin`."
                 ),
             ),
         ]
@@ -84,27 +89,50 @@ class ArchiveRoutes:
     async def add(self, request: web.Request) -> web.Response:
         """`POST /archives`: 201, or 200 if it is hosted already and nothing else is asked."""
         read_query(request, NoQuery)
-        return await self._replays.once(request, lambda: self._added(request))
+        return await self._replays.once(
+            request,
+            lambda noted: self._added(request, noted),
+            lambda key: self._go_on(request, key),
+        )
 
-    async def _added(self, request: web.Request) -> web.Response:
+    async def _added(self, request: web.Request, noted: Noted | None) -> web.Response:
+        asked = await self._asked(request)
+        peers = await self._reader.peers(asked.peers, access_of(request))
+        stale, new = False, True
+        if isinstance(asked, NewFolder):
+            archive, new = await self._own.publish(asked, peers, noted)
+        elif isinstance(asked, NewEmpty):
+            archive = await self._own.create(asked, peers, noted)
+        else:
+            archive, new, stale = await self._add(asked, peers)
+        return await self._answer(archive, 201 if new else 200, stale=stale)
+
+    async def _go_on(self, request: web.Request, key: Key) -> web.Response | None:
+        """Bring a request to its end that was cut short when it had made an archive."""
+        archive = self._library.of_discovery_key(key.discovery_key.raw)
+        if archive is None:
+            return None
+        await self._own.go_on(archive, await self._asked(request))
+        return await self._answer(archive, 201)
+
+    async def _asked(self, request: web.Request) -> NewArchive | NewFolder | NewEmpty:
         asked = await read_one_of(
             request, {"link": NewArchive, "folder": NewFolder, "new": NewEmpty}
         )
-        stale, new = False, True
-        if isinstance(asked, NewFolder):
-            archive, new = await self._own.publish(asked)
-        elif isinstance(asked, NewEmpty):
-            archive = await self._own.create(asked)
-        elif isinstance(asked, NewArchive):
-            archive, new, stale = await self._add(asked)
-        else:
+        if not isinstance(asked, NewArchive | NewFolder | NewEmpty):
             raise AssertionError(asked)
-        status = 201 if new else 200
+        return asked
+
+    async def _answer(
+        self, archive: HostedArchive, status: int, *, stale: bool = False
+    ) -> web.Response:
         response = await shapes.archive_response(self._library, archive, status, stale=stale)
         response.headers["Location"] = f"/api/v1/archives/{archive.key.hex}"
         return response
 
-    async def _add(self, asked: NewArchive) -> tuple[HostedArchive, bool, bool]:
+    async def _add(
+        self, asked: NewArchive, peers: Sequence[Address]
+    ) -> tuple[HostedArchive, bool, bool]:
         settings = self._reader.settings(asked)
         bare, named = split_link(asked.link)
         resolved = await self._resolve(bare)
@@ -120,7 +148,7 @@ class ArchiveRoutes:
         archive, new = await self._library.add(
             link.key,
             version=asked.version or version,
-            peers=await self._reader.peers(asked.peers),
+            peers=peers,
             shortname=resolved.name,
             **settings,
         )

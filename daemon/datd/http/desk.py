@@ -16,6 +16,7 @@ from datd.books.tokens import Tokens
 from datd.catalogue import Catalogue
 from datd.hosting.library import Library
 from datd.hosting.pinning import Pinning
+from datd.hosting.tuning import Tuning
 from datd.http.credentials import peer_user
 from datd.http.operation import Scope
 from datd.http.senders import Network
@@ -30,6 +31,7 @@ class Desk:
         accounts: Who may pin.
         pinning: What they pin.
         audit: What was done, by whom.
+        tuning: The daemon's own settings.
         origins: Pages of other sites that may use the API (setting `api.cors_origins`).
         proxies: Whose `X-Forwarded-For` is believed (setting `api.proxies`).
         socket_scope: What other users may over the Unix socket (setting `api.socket_scope`).
@@ -47,6 +49,7 @@ class Desk:
     accounts: Accounts
     pinning: Pinning
     audit: AuditLog
+    tuning: Tuning
     origins: Sequence[str] = ()
     proxies: Sequence[Network] = ()
     socket_scope: Scope = "admin"
@@ -69,6 +72,7 @@ async def open_desk(
     catalogue: Catalogue,
     audit: Path,
     *,
+    tuning: Tuning,
     spawn: Callable[[Coroutine[Any, Any, None]], object],
     wall_clock: Callable[[], float] = time.time,
     clock: Callable[[], float] = time.monotonic,
@@ -80,6 +84,7 @@ async def open_desk(
         library: What is hosted.
         catalogue: Where tokens, accounts and pins are kept; open.
         audit: File of the audit log.
+        tuning: The daemon's own settings.
         spawn: Runs what nobody waits for.
         wall_clock: Seconds since 1970.
         clock: Seconds, monotonic.
@@ -96,4 +101,6 @@ async def open_desk(
         await book.open()
     pinning = Pinning(library, accounts, pins, clock=clock)
     library.services.allowance = pinning.refusal
-    return Desk(tokens, accounts, pinning, log, wall_clock=wall_clock, clock=clock, **settings)
+    return Desk(
+        tokens, accounts, pinning, log, tuning, wall_clock=wall_clock, clock=clock, **settings
+    )

@@ -94,7 +94,7 @@ class EventRoutes:
                     "A stream of server-sent events. Each has an id, its kind as `event`, and as "
                     "`data` the JSON object that a page has. Who was away sends the last id as "
                     "`Last-Event-ID` (browsers do) or `since`, and misses nothing, restarts of the "
-                    "daemon included; if too much time has passed, `events.lost` says so. With "
+                    "daemon included; if too many have come since, `events.lost` says so. With "
                     f"`format=json`: one page.\n\nKinds: {kinds}."
                 ),
                 selective=True,

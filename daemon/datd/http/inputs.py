@@ -11,7 +11,9 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from datd.http.access import Access
 from datd.http.problems import Problem
+from datd.naming.destinations import public
 from datd.types import Address
 
 # L-22: the largest body of the API is a list of addresses.
@@ -39,14 +41,23 @@ async def read_body(request: web.Request, model: type[M]) -> M:
     return _validated(await _read(request), model)
 
 
-async def _read(request: web.Request) -> bytes:
+async def read_bytes(request: web.Request) -> bytes:
+    """The body of a request, whatever it is; it can be read again.
+
+    Raises:
+        Problem: It is too slow.
+    """
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            body = await request.read()
+            return await request.read()
     except TimeoutError:
         raise Problem(
             "timeout", f"The body did not arrive within {BODY_SECONDS:.0f} seconds."
         ) from None
+
+
+async def _read(request: web.Request) -> bytes:
+    body = await read_bytes(request)
     if body and request.content_type != "application/json":
         raise Problem("media_type", "Send the body as JSON, with Content-Type: application/json.")
     return body
@@ -128,16 +139,29 @@ def _explained(kind: str, text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-async def read_address(text: str, lookup: AbstractResolver) -> Address:
+async def read_address(text: str, lookup: AbstractResolver, access: Access) -> Address:
     """Where a peer listens, from `host:port`; a name is looked up.
 
     Args:
         text: As somebody wrote it.
         lookup: Turns names into addresses.
+        access: Who asks. Only an administrator has the daemon dial its own host and network: others
+            could knock at any door in there, and read in the list of peers who opened (T-49).
 
     Raises:
-        Problem: It is no address, or the name is not known.
+        Problem: It is no address, the name is not known, or it must not be dialled for who asks.
     """
+    address = await _address(text, lookup)
+    if not access.allows("admin") and not public(address.host):
+        raise Problem(
+            "forbidden",
+            f"{shown(text)} is an address of the daemon's own host or network: to have it dialled "
+            f"needs the scope admin, and this is {access.scope}.",
+        )
+    return address
+
+
+async def _address(text: str, lookup: AbstractResolver) -> Address:
     host, colon, port = text.strip().rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not host or not _is_port(port) or (":" in host and not bracketed):

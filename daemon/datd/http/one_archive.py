@@ -17,6 +17,7 @@ from datd.errors import UnknownArchive
 from datd.hosting.archive import HostedArchive
 from datd.hosting.library import Library
 from datd.http import shapes
+from datd.http.access import access_of
 from datd.http.archive_lists import Fields, chosen
 from datd.http.inputs import Query, read_address, read_body, read_query
 from datd.http.operation import ARCHIVE, Operation
@@ -168,7 +169,10 @@ class OneArchiveRoutes:
                 bodies=(PeerAddress,),
                 examples={"An address": {"address": "127.0.0.1:3282"}},
                 answers={200: Archive},
-                errors=("unknown_archive", *_DISK),
+                errors=("unknown_archive", "forbidden", *_DISK),
+                description=(
+                    "Addresses of the daemon's own host and network are for the scope `admin`."
+                ),
             ),
         ]
 
@@ -273,7 +277,8 @@ class OneArchiveRoutes:
         read_query(request, NoQuery)
         archive = self.find(request)
         asked = await read_body(request, PeerAddress)
-        await archive.add_peer(await read_address(asked.address, self._lookup))
+        address = await read_address(asked.address, self._lookup, access_of(request))
+        await archive.add_peer(address)
         return await self._answer(archive)
 
     async def _verb(self, request: web.Request) -> HostedArchive:

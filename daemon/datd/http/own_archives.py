@@ -1,8 +1,10 @@
 """Routes of archives of our own: made anew, published from a folder, forked; their secret keys."""
 
 import asyncio
+from collections.abc import Sequence
 
 from aiohttp import web
+from pydantic import BaseModel
 
 from datctl.models import Archive, NoFields
 from datctl.models_jobs import Job as JobModel
@@ -18,8 +20,10 @@ from datd.errors import ArchiveExists
 from datd.hosting.archive import HostedArchive
 from datd.hosting.jobs import Job
 from datd.hosting.library import Library
+from datd.hosting.own.founding import Noted
 from datd.hosting.settings import Settings, require_same
 from datd.http import shapes
+from datd.http.access import access_of
 from datd.http.inputs import Query, read_body, read_query
 from datd.http.operation import ARCHIVE, Operation
 from datd.http.problems import Problem
@@ -28,7 +32,9 @@ from datd.http.settings import SettingsReader
 from datd.http.stats import NoQuery
 from datd.http.version_names import find_version
 from datd.http.versions import Wait
+from datd.keys import Key
 from datd.records import ImportRules
+from datd.types import Address
 
 _RULES = {"follow_links", "ignore_hidden", "delete"}
 
@@ -136,23 +142,47 @@ class OwnRoutes:
             ),
         ]
 
-    async def create(self, asked: NewEmpty) -> HostedArchive:
-        """`POST /archives` with `new`."""
+    async def create(
+        self, asked: NewEmpty, peers: Sequence[Address], noted: Noted | None = None
+    ) -> HostedArchive:
+        """`POST /archives` with `new`; for `peers` and `noted` see `Library.create`."""
         archive = await self._library.create(
             chunking=asked.chunking,
-            peers=await self._reader.peers(asked.peers),
+            noted=noted,
+            peers=peers,
             **self._reader.settings(asked),
         )
-        fields = _described(asked.new)
-        if fields:
-            await self._library.publisher.describe(archive, fields)
+        await self.go_on(archive, asked)
         return archive
 
-    async def publish(self, asked: NewFolder) -> tuple[HostedArchive, bool]:
+    async def go_on(self, archive: HostedArchive, asked: BaseModel) -> None:
+        """What is still to be done for an archive of ours that was made, perhaps before a stop.
+
+        Raises:
+            Busy: Too much is under way.
+            StorageError: The disk refuses.
+        """
+        if (await archive.view()).version > 0:
+            return  # its first entry is what is to be done
+        if isinstance(asked, NewEmpty):
+            fields = _described(asked.new)
+            if fields:
+                await self._library.publisher.describe(archive, fields)
+        elif archive.record.source is not None:
+            await self._library.workshop.rescan(archive)
+
+    async def publish(
+        self, asked: NewFolder, peers: Sequence[Address], noted: Noted | None = None
+    ) -> tuple[HostedArchive, bool]:
         """`POST /archives` with `folder`: made at once, filled by a job.
 
         An archive that lies there already is taken over instead, and a folder that is published
         already stays that archive, unless told otherwise (`adopt`: "never").
+
+        Args:
+            asked: The folder, and how.
+            peers: As in `Library.create`; so is `noted`.
+            noted: See there.
 
         Returns:
             The archive, and whether it is new here.
@@ -162,7 +192,11 @@ class OwnRoutes:
             if there is not None:
                 _require_same(there, asked, self._reader.settings(asked))
                 return there, False
-            return await self._publish(asked), True
+            if asked.adopt == "auto" and asked.copied:
+                copied = await self._copied_again(asked)
+                if copied is not None:
+                    return copied, False
+            return await self._publish(asked, peers, noted), True
 
     async def _published(self, folder: str) -> HostedArchive | None:
         """The archive that a folder is published as, or taken over as."""
@@ -172,7 +206,18 @@ class OwnRoutes:
                 return archive
         return None
 
-    async def _publish(self, asked: NewFolder) -> HostedArchive:
+    async def _copied_again(self, asked: NewFolder) -> HostedArchive | None:
+        """The archive of a folder that was copied before, on its way to what it lacks."""
+        hosted = await self._library.adoption.hosted_elsewhere(asked.folder)
+        if hosted is None:
+            return None
+        _require_same(hosted[0], asked, self._reader.settings(asked))
+        self._library.adoption.copy_again(*hosted)
+        return hosted[0]
+
+    async def _publish(
+        self, asked: NewFolder, peers: Sequence[Address], noted: Noted | None
+    ) -> HostedArchive:
         rules = ImportRules(asked.follow_links, asked.ignore_hidden, asked.delete)
         if asked.adopt == "auto":
             adopted = await self._library.adoption.adopt(
@@ -182,7 +227,7 @@ class OwnRoutes:
                 watch=asked.watch,
                 chunking=asked.chunking,
                 import_rules=rules,
-                peers=await self._reader.peers(asked.peers),
+                peers=peers,
                 **self._reader.settings(asked),
             )
             if adopted is not None:
@@ -193,16 +238,28 @@ class OwnRoutes:
             chunking=asked.chunking,
             watch=asked.watch,
             import_rules=rules,
-            peers=await self._reader.peers(asked.peers),
+            noted=noted,
+            peers=peers,
             **self._reader.settings(asked),
         )
 
     async def fork(self, request: web.Request) -> web.Response:
         """`POST /archives/{key}/fork`."""
         query = read_query(request, ForkQuery)
-        return await self._replays.once(request, lambda: self._forked(request, query.wait))
+        return await self._replays.once(
+            request, lambda noted: self._forked(request, query.wait, noted), self._fork_again
+        )
 
-    async def _forked(self, request: web.Request, wait: float) -> web.Response:
+    async def _fork_again(self, key: Key) -> web.Response | None:
+        """The answer to a request whose fork is there, filled or not."""
+        archive = self._library.of_discovery_key(key.discovery_key.raw)
+        if archive is None:
+            return None
+        if archive.record.forking is not None:
+            self._library.workshop.go_on(archive)
+        return await self._answer_fork(archive)
+
+    async def _forked(self, request: web.Request, wait: float, noted: Noted | None) -> web.Response:
         source = self._find(request)
         asked = await read_body(request, Fork)
         version = await find_version(self._library.versions, source, asked.version, wait=wait)
@@ -215,9 +272,13 @@ class OwnRoutes:
             version,
             _described(asked),
             chunking=asked.chunking or source.record.chunking,
-            peers=await self._reader.peers(asked.peers),
+            noted=noted,
+            peers=await self._reader.peers(asked.peers, access_of(request)),
             **self._reader.settings(asked),
         )
+        return await self._answer_fork(archive)
+
+    async def _answer_fork(self, archive: HostedArchive) -> web.Response:
         response = await shapes.archive_response(self._library, archive, 201)
         response.headers["Location"] = f"/api/v1/archives/{archive.key.hex}"
         return response

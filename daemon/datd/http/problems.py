@@ -39,6 +39,7 @@ from datd.errors import (
     UnknownWebhook,
     VersionNotFound,
 )
+from datd.storage.faults import is_short
 
 log = logging.getLogger(__name__)
 
@@ -257,6 +258,8 @@ def _kind_of(error: DatdError) -> str:
             return "disk_full"
         case ReadOnlyError():
             return "read_only"
+        case StorageError() if is_short(error):
+            return "busy"  # C-17: it is as it was, and can be looked at later
         case StorageError():
             return "disk_full" if _errno(error) in _DISK_FULL else "damaged"
         case ArchiveFormatError():

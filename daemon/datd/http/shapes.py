@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 from pydantic import BaseModel
 
-from datctl import models, models_archive, models_jobs
+from datctl import models, models_archive, models_jobs, models_settings
 from datd.hosting.archive import HostedArchive
 from datd.hosting.jobs import Job
 from datd.hosting.library import Library
@@ -198,6 +198,7 @@ def daemon(view: DaemonView, now: float) -> models.DaemonStats:
         networks=view.networks,
         details=[_network(one) for one in view.network_views],
         saved=_saved(view.saved),
+        limits=models_settings.RateLimits(**view.limits._asdict()),
     )
 
 

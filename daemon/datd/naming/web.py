@@ -4,6 +4,7 @@ No cookies, no proxies of the environment, no compression, no connection kept (T
 """
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
@@ -107,7 +108,7 @@ class Web:
         except TimeoutError:
             raise WebError(f"{url.host} did not answer in time") from None
         except _FAILURES as error:
-            raise WebError(f"{url.host} cannot be asked: {_reason(error)}") from error
+            raise WebError(f"{url.host} cannot be asked: {reason(error)}") from error
         raise WebError(f"{url.host} only sends elsewhere")
 
     async def post(
@@ -134,7 +135,7 @@ class Web:
         except TimeoutError:
             raise WebError(f"{url.host} did not answer in time") from None
         except _FAILURES as error:
-            raise WebError(f"{url.host} cannot be asked: {_reason(error)}") from error
+            raise WebError(f"{url.host} cannot be asked: {reason(error)}") from error
 
     async def close(self) -> None:
         """End; requests under way fail."""
@@ -201,9 +202,18 @@ class Web:
         return socket.socket(family, kind, protocol)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why a request failed, for people; also for web sources, which are asked elsewhere."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
         return "its certificate does not hold"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or str(error.os_error)
+        return _said(error.os_error)
     return str(error) or type(error).__name__
+
+
+def _said(error: OSError) -> str:
+    """What the system says of it; the event loop puts a sentence of its own in its place."""
+    number = error.errno
+    if number is not None and number > 0 and not isinstance(error, socket.gaierror):
+        return os.strerror(number)
+    return error.strerror or str(error)

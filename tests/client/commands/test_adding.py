@@ -89,6 +89,30 @@ async def test_a_list_is_added_and_each_failure_told(shell, tmp_path):
     }  # fmt: skip
 
 
+async def test_what_the_gateway_fetched_becomes_whole_when_a_list_names_it(shell, api, tmp_path):
+    place = tmp_path / "homebase.yml"
+    for number in range(2):
+        await api.library.add(Key.parse(f"{number}" * 64), mode="sparse", tags=["gateway"])
+    place.write_text(f"dats:\n  - url: '{'0' * 64}'\n  - url: '{'1' * 64}'\n    name: taken\n")
+    await shell.json("create", "--name", "taken")
+    told = await shell.text("add", "--from", str(place), "--json", status=1)
+    first, second = json.loads(told)
+    assert (first["result"], second["result"]) == ("hosted", "failed")
+    assert "taken" in second["error"]
+    found = await shell.json("show", "0" * 64)
+    assert (found["mode"], found["tags"]) == ("archive", [])
+
+
+async def test_a_list_leaves_alone_what_is_hosted_otherwise(shell, tmp_path):
+    place = tmp_path / "links.txt"
+    place.write_text(f"{LINK}\nrecipes\n")
+    await shell.run("add", LINK, "--mode", "latest", "--tag", "mine", "--name", "recipes")
+    found = await shell.json("add", "--from", str(place), "--mode", "sparse", "--tag", "lib")
+    assert [(one["result"], one["key"]) for one in found] == 2 * [("hosted", "a" * 64)]
+    found = await shell.json("show", LINK)
+    assert (found["mode"], found["tags"]) == ("latest", ["mine"])
+
+
 async def test_lists_of_other_seeders(shell, tmp_path):
     urls, config = tmp_path / "urls.json", tmp_path / "homebase.yml"
     urls.write_text(json.dumps([LINK, "hyper://" + "c" * 64]))

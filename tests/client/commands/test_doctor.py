@@ -54,6 +54,16 @@ async def test_no_daemon_is_a_finding_with_what_to_do(capfd):
     assert len(told.err.splitlines()) == 1
 
 
+async def test_a_port_that_says_nothing_is_a_finding_soon(capfd, monkeypatch):
+    monkeypatch.setattr("datctl.commands.doctor.SILENCE_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        line = ["--api", f"http://127.0.0.1:{deaf.getsockname()[1]}", "doctor"]
+        assert await asyncio.to_thread(cli.main, line) == 1
+    told = capfd.readouterr().out
+    assert "says nothing for 0.2 s" in told
+    assert "restart it" in told
+
+
 async def test_a_wrong_token_and_a_missing_one_are_findings(api, capfd):
     for options in (["--token", "wrong"], []):
         line = ["--api", api.url, *options, "doctor"]

@@ -2,6 +2,7 @@ import asyncio
 import signal
 import sys
 
+from tests.helpers.adopted import foreign
 from tests.helpers.api import running_api
 
 LINK = "dat://" + "a" * 64
@@ -127,6 +128,12 @@ async def test_files_that_are_here_fill_an_archive(shell, site):
     await shell.text("adopt", str(site), "--into", "nobody", status=4)
 
 
+async def test_an_archive_is_hosted_to_be_filled(shell, site):
+    told = await shell.json("adopt", str(site), "--into", f"{LINK}+3")
+    assert f"hosted from now on: {LINK}" in shell.err
+    assert told[0]["archive"] == LINK.removeprefix("dat://")
+
+
 async def test_a_folder_without_an_archive_is_not_published_by_a_slip(shell, site):
     await shell.text("adopt", str(site), status=1)
     assert "datctl share" in shell.err
@@ -164,3 +171,21 @@ async def test_watching_outlives_the_daemon(tmp_path, started):
             (place / "later.txt").write_text("x")
             while b"/later.txt" not in (told := await process.stdout.readline()):
                 assert told
+
+
+async def test_an_archive_is_copied_as_often_as_one_likes(shell, site):
+    made = foreign("cli-clone", site / "dat")
+    for _ in range(2):
+        told = await shell.text("adopt", str(made.folder), "--copy", "--wait")
+        assert made.key.link in told
+    [found] = await shell.json("list")
+    assert (found["key"], found["location"]) == (made.key.hex, None)
+
+
+async def test_an_owners_folder_without_its_key_is_told_of(shell, site):
+    made = foreign("latest-one", site / "dat")
+    await shell.text("adopt", str(made.folder), "--wait")
+    assert "datctl keys import FILE" in shell.err
+    other = foreign("cli-clone", site / "clone")
+    await shell.text("adopt", str(other.folder), "--wait")
+    assert "keys import" not in shell.err

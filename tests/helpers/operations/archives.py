@@ -6,6 +6,7 @@ from datd.hosting.keeping.room import Room
 from tests.helpers.api import Answer, RunningApi
 from tests.helpers.operations.row import (
     ARCHIVES,
+    JSON,
     NOWHERE,
     V1,
     Row,
@@ -52,6 +53,14 @@ async def _with_theirs(api: RunningApi, method: str, target: str, document: obje
 
 async def _shown(api: RunningApi) -> Answer:
     return await api.ask(await theirs(api))
+
+
+async def _inner_peer(api: RunningApi) -> Answer:
+    path = await nowhere(api)
+    made = await api.post(f"{V1}/tokens", {"name": "x", "scope": "control"})
+    body = b'{"address": "127.0.0.1:9"}'
+    token = made.json["token"]
+    return await api.ask(f"{path}/peers", JSON, method="POST", body=body, token=token)
 
 
 async def _ours_removed(api: RunningApi) -> Answer:
@@ -184,6 +193,7 @@ ARCHIVE_ROWS = [
         200,
         lambda api: _with_theirs(api, "POST", "/peers", {"address": "127.0.0.1:9"}),
     ),
+    Row("add_archive_peer", "forbidden", _inner_peer),
     Row("fork_archive", 201, _forked),
     Row("fork_archive", "exists", _fork_named),
     Row("fork_archive", "reused_key", _fork_reused),

@@ -10,6 +10,8 @@ from tests.helpers.operations.row import JSON, NOWHERE, V1, Row, send
 
 ACCOUNTS = f"{V1}/accounts"
 TOKENS = f"{V1}/tokens"
+SETTINGS = f"{V1}/settings"
+SLOWER = {"network": {"upload_limit": 500_000}, "log": {"level": "debug"}}
 PINS = "/v1/dats"
 ITEM = f"{PINS}/item/{NOWHERE}"
 LOGIN = {"username": "ada", "password": "a long password"}
@@ -114,6 +116,8 @@ async def _unpinned(api: RunningApi) -> Answer:
 
 
 DESK_ROWS = [
+    Row("list_settings", 200, lambda api: api.ask(SETTINGS)),
+    Row("change_settings", 200, lambda api: send(api, "PATCH", SETTINGS, SLOWER)),
     Row("whoami", 200, lambda api: api.ask(f"{V1}/whoami")),
     Row("list_tokens", 200, lambda api: api.ask(TOKENS)),
     Row("create_token", 201, lambda api: api.post(TOKENS, {"name": "a", "archives": [NOWHERE]})),

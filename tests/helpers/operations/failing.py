@@ -24,9 +24,32 @@ def damaged(database: sqlite3.Connection) -> None:
     )
 
 
+def disk_full(database: sqlite3.Connection) -> None:
+    """As on a full disk: SQLite gets no page more, and each write needs one."""
+    database.execute("CREATE TABLE IF NOT EXISTS more (bytes BLOB)")
+    for table in _tables(database):
+        for verb in ("INSERT", "UPDATE", "DELETE"):
+            name = f"full_{table}_{verb}"
+            database.execute(
+                f"CREATE TEMP TRIGGER IF NOT EXISTS {name} BEFORE {verb} ON main.{table} "
+                "BEGIN INSERT INTO more VALUES (zeroblob(10000000)); END"
+            )
+    # Not below what there is, and that is what there is.
+    database.execute("PRAGMA max_page_count = 1")
+
+
+def _tables(database: sqlite3.Connection) -> list[str]:
+    found = database.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")
+    return [name for (name,) in found if not name.startswith("sqlite_") and name != "more"]
+
+
 def mended(database: sqlite3.Connection) -> None:
     """As before."""
     database.execute("PRAGMA query_only = OFF")
+    database.execute("PRAGMA max_page_count = 4294967294")
+    triggers = database.execute("SELECT name FROM temp.sqlite_master WHERE type = 'trigger'")
+    for (name,) in triggers.fetchall():
+        database.execute(f"DROP TRIGGER temp.{name}")
     database.set_authorizer(None)
 
 

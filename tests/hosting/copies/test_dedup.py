@@ -358,7 +358,7 @@ def test_an_archive_without_room_takes_nothing_over(told):
             new.plant(seeder)
             await seeder.seeding(new.key)
             await holding(here, old)
-            here.services.room._max_archive_bytes = 40 * BLOCK
+            here.services.room.max_archive_bytes = 40 * BLOCK
             copy = await here.add(new.key, seeder)
             await until(lambda: copy.state == "error")
             assert content_of(copy).present_bytes <= (40 + 256) * BLOCK

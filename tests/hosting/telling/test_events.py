@@ -47,12 +47,12 @@ class Listener:
 
 
 @asynccontextmanager
-async def happening(folder):
+async def happening(folder, wall=1e9):
     loop = asyncio.get_running_loop()
     catalogue = CountingCatalogue(folder / "catalogue.sqlite3")
     await catalogue.open()
     async with asyncio.TaskGroup() as group:
-        made = Events(catalogue, spawn=group.create_task, clock=loop.time, wall_clock=lambda: 1e9)
+        made = Events(catalogue, spawn=group.create_task, clock=loop.time, wall_clock=lambda: wall)
         await made.start()
         yield made, catalogue
         await made.close()
@@ -228,7 +228,7 @@ def test_a_full_disk_does_not_keep_the_daemon_from_ending(tmp_path):
 
 
 def test_the_journal_does_not_grow_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal.prune, "__kwdefaults__", {"most": 50, "max_age": 1e9})
+    monkeypatch.setattr(journal.prune, "__kwdefaults__", {"most": 50})
     monkeypatch.setattr(events, "_PRUNE_EVENTS", 20)
 
     async def of(happened, catalogue):
@@ -255,3 +255,21 @@ def test_what_lies_too_far_back_is_not_in_memory(tmp_path):
         assert happened.recent(RECENT + 5, 9) == happened.recent(9 * RECENT, 9) == []
 
     told(of, tmp_path)
+
+
+@pytest.mark.parametrize("year", [1970, 2040])
+def test_a_clock_that_is_wrong_loses_no_event(tmp_path, year):
+    async def begin():
+        async with happening(tmp_path) as (happened, _):
+            for _ in range(3):
+                happened.tell("archive.paused", KEY)
+
+    async def go_on():
+        async with happening(tmp_path, wall=(year - 1970) * 3.2e7) as (happened, _):
+            happened.tell("archive.resumed", KEY)
+            await asyncio.sleep(2 * 3600)
+            found, _ = await happened.kept(0, 9)
+            assert [event.id for event in found] == [1, 2, 3, 4]
+
+    story(begin())
+    story(go_on())

@@ -6,7 +6,7 @@ from tests.helpers.sessions import key_named
 from tests.helpers.versions import Versions, blocks
 
 from datd.hosting.telling.event_kinds import Interest, Position, Told
-from datd.hosting.telling.file_events import FileEvents
+from datd.hosting.telling.file_events import AGAIN_SECONDS, FileEvents
 
 
 def history():
@@ -116,5 +116,36 @@ def test_an_archive_is_kept_open_while_somebody_follows_its_paths(told):
             await asyncio.sleep(1)
             await here.library.tidy()
             assert not archive.in_use
+
+    told(of)
+
+
+def test_an_archive_that_is_added_again_is_watched_again(told):
+    async def of(network, folder):
+        made = source()
+        async with node(network, folder) as here:
+            made.plant(here)
+            archive = await here.seeding(made.key)
+            async with files_of(here).watching(made.key):
+                await asyncio.sleep(1)
+                await here.library.remove(archive)
+                await asyncio.sleep(60)
+                again = await here.add(made.key, mode="sparse")
+                await asyncio.sleep(2 * AGAIN_SECONDS)
+                assert opened(again).metadata.watched
+            await asyncio.sleep(1)
+            assert not opened(again).metadata.watched
+
+    told(of)
+
+
+def test_an_archive_may_be_followed_before_it_is_hosted(told):
+    async def of(network, folder):
+        made = source()
+        async with node(network, folder) as here, files_of(here).watching(made.key):
+            await asyncio.sleep(1)
+            archive = await here.add(made.key, mode="sparse")
+            await asyncio.sleep(2 * AGAIN_SECONDS)
+            assert opened(archive).metadata.watched
 
     told(of)

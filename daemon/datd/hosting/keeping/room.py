@@ -25,6 +25,9 @@ class Room:
     Attributes:
         held: Bytes of blocks that all archives hold.
         coming: Bytes on the disk that somebody sends, and that are not in an archive yet.
+        max_bytes: What all archives may hold; None: no limit. May be changed, as the next two.
+        max_archive_bytes: What one archive may hold; None: no limit.
+        keep_free: Bytes to leave free on the disk; None: the smaller of 1 GiB and 5 %.
     """
 
     def __init__(
@@ -41,31 +44,31 @@ class Room:
         Args:
             folder: On the disk that archives lie on.
             clock: Seconds.
-            max_bytes: What all archives may hold; None: no limit.
-            max_archive_bytes: What one archive may hold; None: no limit.
-            keep_free: Bytes to leave free on the disk; None: the smaller of 1 GiB and 5 %.
+            max_bytes: See the attributes.
+            max_archive_bytes: Likewise.
+            keep_free: Likewise.
         """
         self.held = 0
         self.coming = 0
         self._folder = folder
         self._clock = clock
-        self._max_bytes = max_bytes
-        self._max_archive_bytes = max_archive_bytes
-        self._keep_free = keep_free
+        self.max_bytes = max_bytes
+        self.max_archive_bytes = max_archive_bytes
+        self.keep_free = keep_free
         self._looked_at = float("-inf")
         self._lacking: str | None = None
         self._tried = False
 
     def refusal(self, archive_bytes: int) -> str | None:
         """Why an archive that holds so many bytes may not take more; None if it may."""
-        if self._max_archive_bytes is not None and archive_bytes >= self._max_archive_bytes:
+        if self.max_archive_bytes is not None and archive_bytes >= self.max_archive_bytes:
             return (
-                f"it has reached the limit of {self._max_archive_bytes} bytes for one archive: "
+                f"it has reached the limit of {self.max_archive_bytes} bytes for one archive: "
                 "raise storage.max_archive_bytes, or remove it"
             )
-        if self._max_bytes is not None and self.held + self.coming >= self._max_bytes:
+        if self.max_bytes is not None and self.held + self.coming >= self.max_bytes:
             return (
-                f"all archives together have reached the limit of {self._max_bytes} bytes: "
+                f"all archives together have reached the limit of {self.max_bytes} bytes: "
                 "raise storage.max_bytes, or remove some"
             )
         now = self._clock()
@@ -97,7 +100,7 @@ class Room:
         except OSError:
             return None  # whoever writes there will learn why, and say so
         free = disk.f_bavail * disk.f_frsize
-        floor = self._keep_free
+        floor = self.keep_free
         if floor is None:
             floor = min(KEEP_FREE_BYTES, int(disk.f_blocks * disk.f_frsize * KEEP_FREE_SHARE))
         if free >= floor:

@@ -19,6 +19,7 @@ from datd.importing.importer import Importer
 from datd.importing.noticed import MOST_NOTICED
 from datd.importing.progress import Progress
 from datd.importing.scan import FollowLinks
+from datd.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +211,7 @@ class Imports:
 
 def _tell(job: Job, progress: Progress) -> None:
     job.done, job.total = progress.bytes_done, progress.bytes_total
-    job.text = f"{progress.files_done} of {progress.files_total} files"
+    job.text = f"{progress.files_done} of {counted(progress.files_total, 'file')}"
     for path, why, *_ in progress.skipped[len(job.skipped) :]:
         job.skip(f"/{path}", why)
 
@@ -223,4 +224,4 @@ def _outcome(progress: Progress) -> str:
         "left out": progress.skipped_total,
     }
     told = [f"{count} {what}" for what, count in counts.items() if count]
-    return f"{progress.files_total} files: {', '.join(told) or 'nothing new'}"
+    return f"{counted(progress.files_total, 'file')}: {', '.join(told) or 'nothing new'}"

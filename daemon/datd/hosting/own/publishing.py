@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from datd.archive.archive import resolve
 from datd.archive.entries import IMPLIED_DIRECTORY, Stat
 from datd.archive.manifest import MANIFEST_PATH
 from datd.archive.writer import ArchiveWriter, Draft, stored_names
@@ -239,6 +240,7 @@ class Desk:
         Raises:
             PathRefused: Something is there.
         """
+        path = "/" + "/".join(stored_names(path))
         check(await self.stat(path))
         await self._check_way(path)
         now = int(self._services.wall_clock() * 1000)
@@ -260,7 +262,7 @@ class Desk:
         """
         stat = await self.stat(path)
         check(stat)
-        if stat is None or (not stored_names(path) and not recursive):
+        if stat is None or (not resolve(path) and not recursive):
             raise EntryNotFound(f"{path!r} is not in this archive")
         if not stat.is_directory:
             await self.write(lambda writer: _committed(writer, writer.remove(path)), removes=True)

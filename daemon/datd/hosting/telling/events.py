@@ -40,9 +40,8 @@ RECENT: Final = 1_000
 # A disk that took nothing is tried again after this; meanwhile so many events wait in memory.
 RETRY_SECONDS: Final = 5.0
 MAX_WAITING: Final = 10_000
-# How often old events are pruned, in events and in seconds: the journal exceeds its size by little.
+# How often old events are pruned, in events: the journal exceeds its size by little.
 _PRUNE_EVENTS: Final = 1_000
-_PRUNE_SECONDS: Final = 3_600.0
 
 
 class Listener(Protocol):
@@ -95,7 +94,6 @@ class Events:
         self._asked = False
         self._not_before = float("-inf")
         self._since_pruning = 0
-        self._prune_at = float("-inf")
         self._closing = self._closed = False
         self._writing = asyncio.Lock()
 
@@ -107,11 +105,10 @@ class Events:
         """
 
         def begin(database: sqlite3.Connection) -> tuple[Bounds, dict[str, Mark]]:
-            journal.prune(database, self._wall_clock())
+            journal.prune(database)
             return journal.bounds(database), journal.marks(database)
 
         (self.oldest, self.newest), self._marks = await self._catalogue.together(begin)
-        self._prune_at = self._clock() + _PRUNE_SECONDS
 
     async def close(self) -> None:
         """Write what waits, and end. What is told from here on is lost."""
@@ -290,9 +287,8 @@ class Events:
         shown = journal.read(database, self.newest, newest, newest - self.newest)
         self._since_pruning += len(shown)
         oldest = self.oldest
-        if self._since_pruning >= _PRUNE_EVENTS or self._clock() >= self._prune_at:
-            self._since_pruning, self._prune_at = 0, self._clock() + _PRUNE_SECONDS
-            oldest = journal.prune(database, self._wall_clock())
+        if self._since_pruning >= _PRUNE_EVENTS:
+            self._since_pruning, oldest = 0, journal.prune(database)
         return shown, oldest
 
     # ---- listening

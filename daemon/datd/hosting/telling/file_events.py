@@ -29,7 +29,7 @@ PAGE: Final = 100
 WAIT_SECONDS: Final = 5.0
 # Without peers for so many waits, what a version changed is given up, and that is told.
 MAX_WAITS: Final = 12
-# An archive that could not be opened, or was closed, is looked at again after this.
+# An archive that is not hosted, could not be opened, or was closed, is looked at again after this.
 AGAIN_SECONDS: Final = 5.0
 # Somebody who follows a path wants to hear of the next version, from whoever has it.
 _SETTLE_SECONDS: Final = 30.0
@@ -66,7 +66,8 @@ class FileEvents:
         self._versions = versions
         self._of_key = of_key
         self._spawn = spawn
-        self._watched: dict[HostedArchive, tuple[int, asyncio.Task[None]]] = {}
+        # By key: an archive that is removed and added again is another one of the same name.
+        self._watched: dict[Key, tuple[int, asyncio.Task[None]]] = {}
 
     async def page(self, key: Key, path: str, since: int, until: int) -> Page | None:
         """What changed behind one version, up to another; None if no peer told in time.
@@ -100,19 +101,18 @@ class FileEvents:
 
     @asynccontextmanager
     async def watching(self, key: Key) -> AsyncIterator[None]:
-        """Look for new versions of an archive, for the time of an `async with`."""
-        archive = self._of_key(key)
-        if archive is None:
-            yield
-            return
-        count, task = self._watched.get(archive) or (0, self._spawn(_watch(archive)))
-        self._watched[archive] = (count + 1, task)
+        """Look for new versions of an archive while it is hosted, for the time of an `async with`.
+
+        Those who follow are few (L-22, and so many webhooks), so each may have its task here.
+        """
+        count, task = self._watched.get(key) or (0, self._spawn(self._watch(key)))
+        self._watched[key] = (count + 1, task)
         try:
             yield
         finally:
-            count, task = self._watched.pop(archive)
+            count, task = self._watched.pop(key)
             if count > 1:
-                self._watched[archive] = (count - 1, task)
+                self._watched[key] = (count - 1, task)
             else:
                 task.cancel()
 
@@ -124,22 +124,27 @@ class FileEvents:
         if tasks:
             await asyncio.wait(tasks)
 
+    async def _watch(self, key: Key) -> None:
+        """Keep an archive open, and fetch the newest entry whenever peers tell of one."""
+        while True:
+            archive = self._of_key(key)
+            try:
+                if archive is not None:
+                    await _watch_one(archive)
+            except DatdError:
+                pass  # nobody is there yet, or it was closed meanwhile
+            except Exception:
+                # Nobody waits for this task, and its fault must not end the daemon.
+                log.exception("watching %s failed", key.discovery_key)
+            await asyncio.sleep(AGAIN_SECONDS)
 
-async def _watch(archive: HostedArchive) -> None:
-    """Keep an archive open, and fetch the newest entry whenever peers tell of one."""
-    while not archive.removed:
+
+async def _watch_one(archive: HostedArchive) -> None:
+    async with archive.opened() as opened:
         try:
-            async with archive.opened() as opened:
-                try:
-                    await _look_for_news(opened)
-                finally:
-                    opened.metadata.watched = False
-        except DatdError:
-            pass  # nobody is there yet, or it was closed meanwhile
-        except Exception:
-            # Nobody waits for this task, and its fault must not end the daemon.
-            log.exception("watching %s failed", archive.key.discovery_key)
-        await asyncio.sleep(AGAIN_SECONDS)
+            await _look_for_news(opened)
+        finally:
+            opened.metadata.watched = False
 
 
 async def _look_for_news(opened: OpenArchive) -> None:

@@ -1,6 +1,7 @@
 """What there is to tell of one archive: its state is looked at, and what is new becomes events."""
 
 import logging
+import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -130,9 +131,9 @@ class News:
         return self._events.beside("archive.conflict", record.key, feed=feed.hex())
 
 
-def of_arrival(record: Record, services: Services) -> Write:
-    """Writes the event about an archive that is hosted from now on."""
-    return services.events.beside(
+def of_arrival(record: Record, services: Services, beside: Write | None = None) -> Write:
+    """Writes the event about an archive that is hosted from now on, and what belongs to it."""
+    tell = services.events.beside(
         "archive.added",
         record.key,
         name=record.name,
@@ -140,6 +141,13 @@ def of_arrival(record: Record, services: Services) -> Write:
         mode=record.mode,
         writable=record.writable,
     )
+
+    def write(database: sqlite3.Connection) -> None:
+        tell(database)
+        if beside is not None:
+            beside(database)
+
+    return write
 
 
 def of_removal(record: Record, services: Services) -> Write:

@@ -125,6 +125,7 @@ class Webhooks:
         )
         self._hooks: dict[str, Hook] = {}
         self._closing = False
+        self._adding = asyncio.Lock()
 
     async def start(self) -> None:
         """Go on where the last run ended.
@@ -182,14 +183,16 @@ class Webhooks:
             Busy: There are far too many.
             StorageError: It cannot be written down.
         """
-        if len(self._hooks) >= MAX_WEBHOOKS:
-            raise Busy(f"{MAX_WEBHOOKS} webhooks are the most there can be: remove one")
         webhook = Webhook(
             self._random_bytes(8).hex(), url, secret or self._secret(), self._events.now, **fields
         )
         hook = Hook(webhook, Progress(str(Position(self._events.newest))))
-        await self._save(hook)
-        self._hooks[webhook.id] = hook
+        # One after the other: those that are being written down are counted, too.
+        async with self._adding:
+            if len(self._hooks) >= MAX_WEBHOOKS:
+                raise Busy(f"{MAX_WEBHOOKS} webhooks are the most there can be: remove one")
+            await self._save(hook)
+            self._hooks[webhook.id] = hook
         await self._begin(hook)
         return hook
 
