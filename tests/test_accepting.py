@@ -1,5 +1,8 @@
 import asyncio
+import contextlib
+import errno
 import gc
+import os
 import resource
 import socket
 import subprocess
@@ -155,3 +158,112 @@ async def test_a_closed_entrance_takes_nobody_and_gives_its_port_back():
     await entrance.close()
     with pytest.raises(ConnectionRefusedError):
         await call(port)
+
+
+@BOTH_LOOPS
+def test_l1_many_callers_are_taken_in_few_turns_of_a_busy_loop(loop_kind):
+    async def run() -> None:
+        listener = listening()
+        address = listener.getsockname()
+        taken = 0
+
+        class Counted(Greeting):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                nonlocal taken
+                taken += 1
+                super().connection_made(transport)
+
+        callers = [socket.create_connection(address) for _ in range(60)]
+        entrance = Entrance(listener, Counted, Shortage(time.monotonic), what="x")
+        turns = 0
+        while taken < len(callers):
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns < 30
+        for caller in callers:
+            caller.close()
+        await entrance.close()
+
+    run_in(loop_kind, run())
+
+
+@BOTH_LOOPS
+def test_c18_who_was_taken_is_known_before_the_entrance_is_closed(loop_kind):
+    async def run() -> None:
+        listener = listening()
+        met: list[asyncio.BaseTransport] = []
+
+        class Met(asyncio.Protocol):
+            def connection_made(self, transport: asyncio.BaseTransport) -> None:
+                met.append(transport)
+
+        with socket.create_connection(listener.getsockname()) as caller:
+            taken = asyncio.Event()
+
+            def protocol() -> Met:
+                taken.set()
+                return Met()
+
+            entrance = Entrance(listener, protocol, Shortage(time.monotonic), what="x")
+            async with asyncio.timeout(20):
+                await taken.wait()
+            await entrance.close()
+            # Whoever ends afterwards finds it, and can end it too.
+            cast(asyncio.WriteTransport, met[0]).abort()
+            caller.setblocking(False)
+            with contextlib.suppress(ConnectionResetError):
+                assert await heard(caller) == b""
+
+    run_in(loop_kind, run())
+
+
+class Refusing:
+    """A listening socket whose system has some trouble before the next connection is there."""
+
+    def __init__(self, listener: socket.socket, errors: list[int]) -> None:
+        self._listener = listener
+        self._errors = errors
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self._errors:
+            number = self._errors.pop(0)
+            raise OSError(number, os.strerror(number))
+        return self._listener.accept()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listener, name)
+
+
+@BOTH_LOOPS
+@pytest.mark.parametrize(
+    "number",
+    [errno.ECONNABORTED, errno.EPROTO, errno.ENOBUFS, errno.EPERM, errno.EHOSTUNREACH, errno.EIO],
+)
+def test_c17_no_error_of_the_system_keeps_the_next_caller_out(loop_kind, number, caplog):
+    async def run() -> None:
+        listener = listening()
+        troubled = cast(socket.socket, Refusing(listener, [number, number]))
+        entrance = Entrance(troubled, Greeting, Shortage(time.monotonic), what="x")
+        caller = await call(listener.getsockname()[1])
+        assert await heard(caller) == b"hello"
+        caller.close()
+        await entrance.close()
+
+    run_in(loop_kind, run())
+    assert "Traceback" not in caplog.text
+
+
+@BOTH_LOOPS
+def test_c17_c18_an_entrance_is_closed_while_its_callers_wait(loop_kind):
+    async def run() -> None:
+        listener = listening()
+        troubled = cast(socket.socket, Refusing(listener, [errno.EMFILE] * 1_000))
+        entrance = Entrance(troubled, Greeting, Shortage(time.monotonic), what="x")
+        caller = await call(listener.getsockname()[1])
+        async with asyncio.timeout(20):
+            await entrance.close()
+            with contextlib.suppress(ConnectionResetError):
+                assert await asyncio.get_running_loop().sock_recv(caller, 1) == b""
+        caller.close()
+
+    run_in(loop_kind, run())

@@ -336,3 +336,25 @@ async def test_c20_a_step_that_fails_half_way_leaves_the_old_catalogue(tmp_path)
     assert list(after.iterdump()) == before
     assert after.execute("PRAGMA user_version").fetchone() == (1,)
     after.close()
+
+
+async def test_t50_the_catalogue_is_for_its_owner_only(tmp_path):
+    path = tmp_path / "c.sqlite3"
+    path.touch(0o644)
+    catalogue = Catalogue(path)
+    await catalogue.open()
+    await catalogue.add(Record(ONE, added_at=0.0))
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+    assert len(list(tmp_path.iterdir())) == 3
+    await catalogue.close()
+
+
+async def test_a_name_that_makes_no_sense_is_looked_up_again(tmp_path):
+    catalogue = Catalogue(tmp_path / "c.sqlite3")
+    await catalogue.open()
+    await catalogue.save_name(KnownName("a.example", ONE, 100.0))
+    await catalogue.together(
+        lambda database: database.execute("INSERT INTO names VALUES ('b.example', 'zz', 1.0)")
+    )
+    assert [known.name for known in await catalogue.names()] == ["a.example"]
+    await catalogue.close()

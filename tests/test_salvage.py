@@ -116,3 +116,33 @@ async def test_c19_of_what_is_no_database_nothing_comes_over(tmp_path, content):
     (tmp_path / "c.sqlite3").write_bytes(content)
     records, taken, names = await salvaged(tmp_path / "c.sqlite3")
     assert (records, names, sum(taken.values())) == ([], [], 0)
+
+
+async def test_c19_a_letter_that_turned_costs_that_letter(tmp_path):
+    path = tmp_path / "c.sqlite3"
+    await whole(path)
+    with sqlite3.connect(path) as database:
+        database.execute(
+            "UPDATE archives SET name = CAST(x'6e61ff65' AS TEXT) WHERE name = 'name 3'"
+        )
+    database.close()
+    records, _, _ = await salvaged(path)
+    assert len(records) == COUNT
+    assert "na\ufffde" in {record.name for record in records}
+
+
+async def test_c19_numbers_that_were_given_stay_given(tmp_path):
+    path = tmp_path / "c.sqlite3"
+    await whole(path)
+    with sqlite3.connect(path) as database:
+        for number in (7, 8):
+            database.execute("INSERT INTO events VALUES (?, 0.0, 'x', NULL, '{}')", (number,))
+        database.execute("DELETE FROM events")
+        database.execute("INSERT INTO webhooks VALUES ('a', 'no json', '{}')")
+    database.close()
+    _, taken, _ = await salvaged(path)
+    assert (taken["sqlite_sequence"], taken["webhooks"]) == (1, 0)
+    fresh = sqlite3.connect(tmp_path / "fresh")
+    fresh.execute("INSERT INTO events (at, kind, fields) VALUES (0.0, 'y', '{}')")
+    assert fresh.execute("SELECT id FROM events").fetchall() == [(9,)]
+    fresh.close()

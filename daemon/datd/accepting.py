@@ -18,8 +18,21 @@ log = logging.getLogger(__name__)
 # C-17: between two looks whether there is a descriptor again. A peer waits longer for a handshake,
 # and looking costs some microseconds.
 PAUSE_SECONDS: Final = 0.5
+# So many are taken in one turn of the loop. One a turn would let a queue of callers grow while the
+# loop is busy; all there are would hold up those who were taken before.
+BURST: Final = 32
 # The kernel has no memory for a connection just now, which passes as well.
 _PASSING: Final = (*OUT_OF_DESCRIPTORS, errno.ENOBUFS, errno.ENOMEM)
+# Linux gives the error of one connection, which has left the queue, instead of that connection.
+_OF_ONE_CALLER: Final = (
+    errno.ECONNABORTED,
+    errno.EPROTO,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ETIMEDOUT,
+)
 
 
 class Entrance:
@@ -45,34 +58,52 @@ class Entrance:
         self._protocol = protocol
         self._shortage = shortage
         self._what = what
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._loop = asyncio.get_running_loop()
+        self._pause: asyncio.TimerHandle | None = None
+        self._taking: set[asyncio.Task[None]] = set()
+        self._look()
 
     async def close(self) -> None:
-        """Take no more. Connections that were taken go on."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
-        # Where it was cancelled before its first step.
+        """Take no more. Connections that were taken go on: their protocols know of them."""
+        self._stop_looking()
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
         self._listener.close()
+        if self._taking:
+            await asyncio.wait(self._taking)
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        with self._listener:
-            while True:
-                try:
-                    connection, _ = await loop.sock_accept(self._listener)
-                except ConnectionAbortedError:  # it ended before it began
-                    continue
-                except OSError as error:
-                    if error.errno in _PASSING:
-                        self._shortage.met(error, self._what)
-                    else:
-                        log.debug("%s: %s", self._what, error)
-                    # Whatever it is may be so for long, and must not keep the loop busy.
-                    await asyncio.sleep(PAUSE_SECONDS)
-                    continue
-                await self._take(loop, connection)
+    def _look(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._listener, self._accept)
 
-    async def _take(self, loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
+    def _stop_looking(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.remove_reader(self._listener)
+
+    def _accept(self) -> None:
+        for _ in range(BURST):
+            try:
+                connection, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _OF_ONE_CALLER:
+                    continue
+                if error.errno in _PASSING:
+                    self._shortage.met(error, self._what)
+                else:
+                    log.debug("%s: %s", self._what, error)
+                # Whatever it is may be so for long, and must not keep the loop busy.
+                self._stop_looking()
+                self._pause = self._loop.call_later(PAUSE_SECONDS, self._look)
+                return
+            connection.setblocking(False)
+            task = self._loop.create_task(self._take(connection))
+            self._taking.add(task)
+            task.add_done_callback(self._taking.discard)
+
+    async def _take(self, connection: socket.socket) -> None:
         # Nobody waits for this task, and one caller must not shut the others out.
         try:
             protocol = self._protocol()
@@ -82,7 +113,7 @@ class Entrance:
             return
         try:
             # From here on the socket is the loop's, which closes it also when this fails.
-            transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection)
+            transport, _ = await self._loop.connect_accepted_socket(lambda: protocol, connection)
         except Exception:
             log.exception("a connection could not be taken")
             return

@@ -12,6 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +27,9 @@ from datd.errors import (
 from datd.keys import Key, KnownName
 from datd.migrations import MIGRATIONS
 from datd.records import Conflict, Forking, GoodPeer, ImportRules, Record, Signed, Summary
+from datd.soundness import is_damage, primary_code, require_sense, require_sound
 from datd.storage.faults import storage_error
+from datd.storage.private import make_database_private
 from datd.types import Address
 
 log = logging.getLogger(__name__)
@@ -34,11 +37,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Write = Callable[[sqlite3.Connection], None]
 
-# What SQLite says of pages that make no sense. A read error of the disk is another matter (D-7).
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# STRICT tables. An older one would call the file malformed, though nothing is wrong with it.
+_OLDEST_SQLITE = (3, 37, 0)
 
 # Good peers that are kept of one archive: enough to come back after an outage.
 MAX_GOOD_PEERS = 16
+# What an archive may be kept as; another word is one that turned on the disk.
+MODES = ("archive", "latest", "sparse")
 
 
 class Catalogue:
@@ -139,18 +144,20 @@ class Catalogue:
             return await asyncio.get_running_loop().run_in_executor(self._thread, call)
         except sqlite3.Error as error:
             raise self._fault(error) from _cause(error)
+        except OSError as error:
+            raise storage_error(error, self._path, "use") from error
 
     def _fault(self, error: sqlite3.Error) -> StorageError:
         """What happened, in words that tell a full disk from a damaged one."""
         cause = _cause(error)
         if isinstance(cause, OSError):
             return storage_error(cause, self._path, "write")
-        if _code(error) == sqlite3.SQLITE_READONLY:
+        if primary_code(error) == sqlite3.SQLITE_READONLY:
             return ReadOnlyError(
                 f"cannot write {str(self._path)!r}: let the disk take writes, and the user that "
                 "runs datd have the file"
             )
-        if _code(error) in _DAMAGE:
+        if is_damage(error):
             if self.damage is None:
                 self.damage = str(error)
                 log.error("%s is damaged: %s", self._path, error)
@@ -162,8 +169,20 @@ class Catalogue:
         return StorageError(f"{self._path}: {error}")
 
     def _open(self) -> list[Record]:
-        if self._path.exists():
-            require_sound(self._path)
+        try:
+            return self._load()
+        except sqlite3.Error as error:
+            if is_damage(error):
+                raise DamagedCatalogue(str(error)) from error
+            raise
+
+    def _load(self) -> list[Record]:
+        if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+            raise StorageError(
+                f"this host's SQLite is {sqlite3.sqlite_version}, datd needs 3.37: upgrade it"
+            )
+        make_database_private(self._path)
+        require_sound(self._path)
         self._connection = sqlite3.connect(self._path, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
         self._connection.executescript(
@@ -172,14 +191,11 @@ class Catalogue:
             "PRAGMA temp_store = MEMORY;"
         )
         self._migrate()
+        require_sense(self._connection)
         peers: dict[str, list[Address]] = {}
         for row in self._connection.execute("SELECT key, host, port FROM peers"):
             peers.setdefault(row["key"], []).append(Address(row["host"], row["port"]))
-        good: dict[str, list[GoodPeer]] = {}
-        for row in self._connection.execute(
-            "SELECT * FROM good_peers ORDER BY last_success DESC, host, port"
-        ):
-            good.setdefault(row["key"], []).append(_good_peer(row))
+        good = _good_peers(self._connection)
         tags: dict[str, dict[str, int]] = {}
         for row in self._connection.execute("SELECT * FROM version_tags ORDER BY version, tag"):
             tags.setdefault(row["key"], {})[row["tag"]] = row["version"]
@@ -195,11 +211,13 @@ class Catalogue:
         ]
 
     def _names(self) -> list[KnownName]:
-        rows = self._database.execute("SELECT * FROM names ORDER BY expires_at, name")
-        return [
-            KnownName(row["name"], Key(bytes.fromhex(row["key"])), row["expires_at"])
-            for row in rows
-        ]
+        names = []
+        for row in self._database.execute("SELECT * FROM names ORDER BY expires_at, name"):
+            # What makes no sense is asked for again when somebody uses the name.
+            with suppress(ValueError, KeyFormatError):
+                key = Key(bytes.fromhex(row["key"]))
+                names.append(KnownName(row["name"], key, row["expires_at"]))
+        return names
 
     def _migrate(self) -> None:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
@@ -209,7 +227,16 @@ class Catalogue:
                 f"{len(MIGRATIONS)}): install that version again"
             )
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
-            self._database.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+            try:
+                self._database.executescript(
+                    f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;"
+                )
+            except sqlite3.OperationalError as error:
+                if primary_code(error) != sqlite3.SQLITE_ERROR:
+                    raise  # the disk, not the tables
+                raise DamagedCatalogue(
+                    f"its tables are not those of format {number - 1}: {error}"
+                ) from error
 
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
         self._database.execute(statement, values)
@@ -271,35 +298,9 @@ _UPSERT = (
 )
 
 
-def require_sound(path: Path) -> None:
-    """Look through the whole file, and change nothing; 20 MB take a twentieth of a second.
-
-    Raises:
-        DamagedCatalogue: It is no database, or some of its pages make no sense.
-        sqlite3.Error: Anything else.
-    """
-    # A connection that may write would work on the file when it is closed.
-    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    try:
-        (found,) = database.execute("PRAGMA integrity_check(1)").fetchone()
-    except sqlite3.Error as error:
-        if _code(error) not in _DAMAGE:
-            raise
-        found = str(error)
-    finally:
-        database.close()
-    if found != "ok":
-        raise DamagedCatalogue(" ".join(found.split()))
-
-
-def _code(error: sqlite3.Error) -> int:
-    """What SQLite calls an error; without the details that stand in the higher bits."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
 def _cause(error: sqlite3.Error) -> Exception:
     """The refusal of the system that SQLite puts into words of its own, as callers look for it."""
-    if _code(error) != sqlite3.SQLITE_FULL:
+    if primary_code(error) != sqlite3.SQLITE_FULL:
         return error
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -362,6 +363,8 @@ def _record(
     good_peers: list[GoodPeer],
     version_tags: dict[str, int],
 ) -> Record:
+    if row["mode"] not in MODES:
+        raise ValueError("there is no such mode")
     known = json.loads(row["summary"])
     return Record(
         key=Key(bytes.fromhex(row["key"])),
@@ -399,14 +402,23 @@ def _record(
     )
 
 
-def _good_peer(row: sqlite3.Row) -> GoodPeer:
-    return GoodPeer(
-        Address(row["host"], row["port"]),
-        row["kind"],
-        row["last_success"],
-        tuple(json.loads(row["sources"])),
-        bool(row["useful"]),
-    )
+def _good_peers(database: sqlite3.Connection) -> dict[str, list[GoodPeer]]:
+    """Good peers by key of their archive, the latest first."""
+    found: dict[str, list[GoodPeer]] = {}
+    known: dict[str, tuple[str, ...]] = {}  # ten thousand archives have a few lists of sources
+    for key, host, port, kind, last_success, text, useful in database.execute(
+        "SELECT key, host, port, kind, last_success, sources, useful FROM good_peers "
+        "ORDER BY last_success DESC, host, port"
+    ):
+        sources = known.get(text)
+        if sources is None:
+            try:
+                sources = known[text] = tuple(json.loads(text))
+            except (ValueError, TypeError) as error:
+                raise DamagedCatalogue(f"a good peer's sources make no sense: {error}") from error
+        one = GoodPeer(Address(host, port), kind, last_success, sources, bool(useful))
+        found.setdefault(key, []).append(one)
+    return found
 
 
 def _conflict(text: str | None) -> Conflict | None:

@@ -10,10 +10,11 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from datd.catalogue import record_of
+from datd.catalogue import MODES, record_of
 from datd.errors import DamagedCatalogue
 
 # A row is written before what refers to it: SQLite lists tables in the order they were made in.
@@ -24,6 +25,15 @@ _TABLES: Final = (
 _COLUMNS: Final = "SELECT name FROM pragma_table_info(?) ORDER BY cid"
 _KEY: Final = "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk"
 _HAS_ROWID: Final = "SELECT NOT wr FROM pragma_table_list WHERE name = ?"
+# Where SQLite notes the last number of a table whose numbers are never given again.
+_NUMBERS: Final = "sqlite_sequence"
+# Texts that whoever reads them takes for JSON.
+_JSON: Final = (
+    ("events", "fields"),
+    ("webhooks", "fields"),
+    ("webhooks", "progress"),
+    ("settings", "value"),
+)
 
 
 def salvage(damaged: Path, database: sqlite3.Connection) -> Counter[str]:
@@ -34,7 +44,7 @@ def salvage(damaged: Path, database: sqlite3.Connection) -> Counter[str]:
         database: A new catalogue without rows, in a transaction.
 
     Returns:
-        How many rows of each table came over.
+        How many rows of each table came over; of "sqlite_sequence" as well.
     """
     taken: Counter[str] = Counter()
     tables = [name for (name,) in database.execute(_TABLES).fetchall()]
@@ -42,9 +52,12 @@ def salvage(damaged: Path, database: sqlite3.Connection) -> Counter[str]:
         old = sqlite3.connect(f"{damaged.absolute().as_uri()}?mode=ro", uri=True)
     except sqlite3.Error:
         return taken
+    # One letter that turned is no reason to lose the row.
+    old.text_factory = partial(str, encoding="utf-8", errors="replace")
     with closing(old):
         for table in tables:
             taken[table] = _copy(old, database, table)
+        taken[_NUMBERS] = _copy_numbers(old, database)
     _drop_nonsense(database, taken)
     return taken
 
@@ -69,6 +82,18 @@ def _copy(old: sqlite3.Connection, database: sqlite3.Connection, table: str) -> 
     return count
 
 
+def _copy_numbers(old: sqlite3.Connection, database: sqlite3.Connection) -> int:
+    try:
+        rows = old.execute(f"SELECT name, seq FROM {_NUMBERS} WHERE typeof(seq) = 'integer'")
+        found = rows.fetchall()
+    except sqlite3.DatabaseError:
+        return 0
+    for name, number in found:
+        database.execute(f"DELETE FROM {_NUMBERS} WHERE name = ?", (name,))
+        database.execute(f"INSERT INTO {_NUMBERS} (name, seq) VALUES (?, ?)", (name, number))
+    return len(found)
+
+
 def _rows(old: sqlite3.Connection, select: str, key: list[str]) -> Iterator[tuple[Any, ...]]:
     """Rows from the first one on, and if there is an end to that, from the last one back."""
     for direction in ("ASC", "DESC"):
@@ -81,7 +106,15 @@ def _rows(old: sqlite3.Connection, select: str, key: list[str]) -> Iterator[tupl
 
 
 def _drop_nonsense(database: sqlite3.Connection, taken: Counter[str]) -> None:
-    """Drop archives of which no record can be made: their folders may tell more."""
+    """Drop archives of which no record can be made (their folders may tell more), and the like."""
+    for table, column in _JSON:
+        dropped = database.execute(f"DELETE FROM {table} WHERE NOT json_valid({column})")
+        taken[table] -= dropped.rowcount
+    database.execute(
+        "UPDATE archives SET mode = 'archive', paused = 1 "
+        f"WHERE mode NOT IN ({', '.join('?' * len(MODES))})",
+        MODES,
+    )
     database.row_factory = sqlite3.Row
     for row in database.execute("SELECT * FROM archives").fetchall():
         try:

@@ -20,6 +20,11 @@ from typing import Any, Final, NamedTuple
 # There is no limit of age: a clock that is wrong for a minute would throw the whole journal away,
 # and the wall clock decides nothing about what is kept (D-10).
 MAX_EVENTS: Final = 100_000
+# Where a journal was lost its numbers go on in one of so many places, none of which another journal
+# has reached from the one before it: no daemon has 2^32 events. All stay below 2^53, so that
+# programs that know floating point only read them right.
+CHANCES: Final = 2**20
+_GAP: Final = 2**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,32 @@ def bounds(database: sqlite3.Connection) -> Bounds:
     given = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
     newest = given["seq"] if given is not None else 0
     return Bounds(newest + 1 if oldest is None else oldest, newest)
+
+
+def begin_anew(database: sqlite3.Connection, chance: int, *, sure: bool) -> None:
+    """Behind events that may have been lost, go on with numbers that cannot have been given before.
+
+    Whoever was further, or has a number from before a gap, is told so (`events.lost`) and passes
+    over nothing.
+
+    Args:
+        database: The catalogue's, in a transaction; with those events that could be read.
+        chance: Of `CHANCES`: of numbers before nothing may be known.
+        sure: Whether the last number that was given is known.
+    """
+    newest = bounds(database).newest
+    (last,) = database.execute("SELECT max(id) FROM events").fetchone()
+    if sure and newest < _GAP * CHANCES and last in (None, newest):
+        # Nothing is missing behind the last gap.
+        database.execute(
+            "DELETE FROM events WHERE id < (SELECT max(id) FROM events AS first WHERE NOT EXISTS "
+            "(SELECT 1 FROM events WHERE id = first.id - 1))"
+        )
+        return
+    begin = (newest if 0 < newest < _GAP * CHANCES else 0) + (chance + 1) * _GAP
+    database.execute("DELETE FROM events")
+    database.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
+    database.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('events', ?)", (begin,))
 
 
 def marks(database: sqlite3.Connection) -> dict[str, Mark]:

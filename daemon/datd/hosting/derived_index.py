@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from datd.storage.private import make_database_private
+
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -140,6 +142,7 @@ class DerivedIndex:
 
     def _open(self) -> sqlite3.Connection:
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_database_private(self._file)  # what is in it tells links
         database = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
         try:
             database.execute("PRAGMA locking_mode = EXCLUSIVE")

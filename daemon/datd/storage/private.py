@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,8 @@ from datd.storage.faults import not_a_file, storage_error
 
 # Keys have 64 bytes, marks and tokens a few more: a larger file is something else.
 _LARGEST: Final = 4096
+# What SQLite puts beside a database, with the mode that the database had at that moment.
+_OF_DATABASES: Final = ("", "-wal", "-shm", "-journal")
 
 
 def create_private(path: Path, data: bytes) -> None:
@@ -30,6 +33,25 @@ def create_private(path: Path, data: bytes) -> None:
         ) from error
     except OSError as error:
         raise storage_error(error, path, "write") from error
+
+
+def make_database_private(path: Path) -> None:
+    """Have a database be there, for SQLite to use, that only its owner can read.
+
+    One that earlier versions made wider is narrowed, with what lies beside it. Where that is
+    refused it stays as it is: the file is somebody else's, who gave it to us.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    for ending in _OF_DATABASES:
+        file = path.with_name(path.name + ending)
+        with suppress(FileNotFoundError, PermissionError):
+            mode = stat.S_IMODE(file.stat().st_mode)
+            if mode & 0o077:
+                file.chmod(mode & ~0o077)
 
 
 def read_private(path: Path) -> bytes | None:

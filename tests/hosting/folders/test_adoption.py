@@ -1,3 +1,4 @@
+import asyncio
 import hashlib
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ from tests.helpers.adopted import Foreign, adopt, foreign
 from tests.helpers.libraries import Node, node, read, story, until
 from tests.helpers.network import MemoryNetwork
 
-from datd.errors import ArchiveExists, Busy, FolderRefused, Gone, NotWritableError
+from datd.errors import ArchiveExists, Busy, FolderRefused, Gone, NotWritableError, Timeout
 from datd.hosting.archive import HostedArchive
 from datd.hosting.changes import Changes
 from datd.hosting.folders.folder_lock import FolderLock
@@ -233,5 +234,43 @@ def test_a_check_that_is_cancelled_ends_and_begins_anew_at_the_next_use(tmp_path
             await owner.library.cancel(job)
             assert job.state in ("cancelled", "done")
             await holds(archive, made)
+
+    story(told())
+
+
+def test_c12_of_files_that_changed_or_went_the_blocks_are_absent_and_peers_stay(tmp_path: Path):
+    async def told() -> None:
+        network = MemoryNetwork()
+        made = foreign("cli-clone", tmp_path / "folder")
+        files = newest(made)
+        # Those that lie there, and have bytes.
+        there = [f"/{path.relative_to(made.folder)}" for path in made.folder.rglob("*")]
+        sizes = {n: (made.folder / n[1:]).stat().st_size for n in there if n in files}
+        changed, gone, *others = sorted((n for n in sizes if sizes[n]), key=sizes.__getitem__)
+        assert others
+        async with (
+            node(network, tmp_path / "data") as owner,
+            node(network, tmp_path / "reader", "10.0.0.2") as reader,
+        ):
+            archive = await adopt(owner, made.folder)
+            before = (made.folder / changed[1:]).read_bytes()
+            (made.folder / changed[1:]).write_bytes(bytes(len(before)))
+            (made.folder / gone[1:]).unlink()
+            copy = await reader.add(archive.key, owner)
+            for name in others:
+                content = await read(copy, name)
+                assert hashlib.sha256(content).hexdigest() == files[name], name
+            await asyncio.sleep(60)
+            assert (copy.peers_connected, archive.peers_connected) == (1, 1)
+            # What is not here is named: no other file lacks a block.
+            listed, _ = await archive.list("/", recursive=True, limit=1000)
+            lacking = {
+                one.path for one in listed if one.path in sizes and one.available < one.blocks
+            }
+            assert lacking == {changed, gone}
+            for name in (changed, gone):
+                with pytest.raises(Timeout, match="content block"):
+                    await read(copy, name, wait=5)
+            assert (archive.error, archive.state) == (None, "syncing")
 
     story(told())

@@ -63,8 +63,12 @@ def test_files_fill_a_mirror_and_only_hashes_go_over_the_network(
             # Sparse: what is not taken from the folder stays away.
             archive = await mirror.add(source.key, seeder, mode="sparse")
             text = await fill(mirror, archive, folder)
-            assert text.startswith("2 files helped: 900001 bytes taken")
+            assert text.startswith("2 files helped: 900 kB taken")
             assert archive.traffic.downloaded.total < 5_000
+            saved = (await archive.view()).saved
+            assert saved.bytes == 900_001
+            assert saved.blocks == 15 if chunking == "fixed" else saved.blocks > 1
+            assert (await mirror.library.view()).saved == saved
             async with archive.opened() as opened:
                 assert opened.content is not None
                 for name in ("/big.bin", "/dir/other.bin"):
@@ -114,7 +118,7 @@ def test_nothing_is_taken_from_files_that_are_others(tmp_path: Path):
         async with node(MemoryNetwork(), tmp_path / "data") as owner:
             source.plant(owner, blocks=[1, 10])
             archive = await owner.add(source.key)
-            assert (await fill(owner, archive, folder)).startswith("0 files helped: 0 bytes")
+            assert (await fill(owner, archive, folder)).startswith("0 files helped: 0 B")
 
     story(told())
 
@@ -126,7 +130,7 @@ def test_a_folder_with_the_same_archive_gives_its_blocks_and_their_proofs(tmp_pa
         async with node(MemoryNetwork(), tmp_path / "data") as owner:
             archive = await owner.add(other.key)
             text = await fill(owner, archive, other.folder)
-            assert text.endswith("blocks were taken from the folder")
+            assert text.endswith("blocks taken from the folder")
             await until(lambda: archive.state == "seeding")
         assert other.state() == before
 

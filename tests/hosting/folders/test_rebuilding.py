@@ -8,7 +8,10 @@ import pytest
 from tests.helpers.seeds import Seed, make
 
 from datd import crypto
-from datd.errors import NewerFormat
+from datd.books import events as journal
+from datd.books.events import Bounds, Draft
+from datd.catalogue import Catalogue
+from datd.errors import NewerFormat, StorageError
 from datd.hosting.folders import rebuilding
 from datd.hosting.folders.folder import REPORT, DataFolder
 from datd.hosting.folders.rebuilding import open_catalogue
@@ -218,3 +221,120 @@ async def test_c19_d9_cut_short_anywhere_it_comes_to_the_same(folder, monkeypatc
     }
     assert (folder.path / REPORT).exists()
     assert not list(folder.path.glob("catalogue.sqlite3.part*"))
+
+
+def spoil_page(folder: DataFolder, table: str) -> None:
+    database = sqlite3.connect(folder.catalogue)
+    query = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+    (root,) = database.execute(query, (table,)).fetchone()
+    database.close()
+    with folder.catalogue.open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xa5" * 4096)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "ALTER TABLE archives DROP COLUMN web_sources",
+        "DROP TABLE pins",
+        "PRAGMA user_version = 3",
+        "UPDATE archives SET mode = CAST(x'61ff' AS TEXT)",
+        "UPDATE archives SET mode = 'brchive'",
+    ],
+)
+async def test_c19_tables_of_a_broken_upgrade_are_made_anew_and_no_archive_is_lost(folder, harm):
+    key = Key(b"\x0b" * 32)
+    await hosting(folder, key, name="mine", layout="dat")
+    database = sqlite3.connect(folder.catalogue, isolation_level=None)
+    database.execute(harm)
+    database.close()
+    ((record,), lines) = await opened(folder)
+    assert (record.key, record.name, record.layout) == (key, "mine", "dat")
+    assert "was damaged (" in lines[0]
+    assert "start datd anew" not in lines[0]
+    assert await opened(folder) == ([record], [])
+
+
+async def test_c19_whoever_read_events_of_a_lost_catalogue_is_told_so(folder):
+    key = Key(b"\x0c" * 32)
+    make(1, folder.path)
+    await hosting(folder, key)
+    folder.catalogue.unlink()
+    catalogue, _, _ = await open_catalogue(folder, Secrets(folder.keys), NOW)
+    bounds = await catalogue.together(journal.bounds)
+    await catalogue.close()
+    # No cursor of before lies between these, so each is answered with `events.lost`.
+    assert bounds.newest > 2**32
+    assert bounds.oldest == bounds.newest + 1
+
+
+async def test_c19_events_that_could_all_be_read_go_on(folder):
+    await hosting(folder)
+    catalogue, _, _ = await open_catalogue(folder, Secrets(folder.keys), NOW)
+    drafts = [Draft("daemon.started", NOW, None, {})] * 3
+    await catalogue.together(lambda database: journal.write(database, drafts))
+    await catalogue.close()
+    spoil_page(folder, "pins")
+    catalogue, _, lines = await open_catalogue(folder, Secrets(folder.keys), NOW)
+    assert lines
+    assert await catalogue.together(journal.bounds) == Bounds(1, 3)
+    await catalogue.close()
+
+
+async def test_c19_starting_in_vain_again_and_again_keeps_one_copy(folder, monkeypatch):
+    make(1, folder.path)
+    await hosting(folder)
+    spoil(folder)
+
+    def refuse(*_):
+        raise StorageError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rebuilding, "find", refuse)
+        for _ in range(3):
+            with pytest.raises(StorageError):
+                await opened(folder)
+            assert not list(folder.path.glob("*.damaged-*"))
+    with monkeypatch.context() as patched:
+        patched.setattr(rebuilding, "find", _cut_power)
+        for _ in range(3):
+            with pytest.raises(_PowerCut):
+                await opened(folder)
+    await opened(folder)
+    assert [file.name for file in folder.path.glob("*.damaged-?")] == [
+        "catalogue.sqlite3.damaged-1"
+    ]
+
+
+def _cut_power(*_):
+    raise _PowerCut
+
+
+async def test_c19_c7_a_new_catalogue_that_is_not_whole_never_takes_the_place(folder, monkeypatch):
+    seed = make(1, folder.path)
+    await hosting(folder)
+    spoil(folder)
+    harmed = folder.catalogue.read_bytes()
+    close, wal = Catalogue.close, folder.path / "catalogue.sqlite3.part-wal"
+
+    async def closed_on_a_full_disk(self):
+        # SQLite could not bring its log over into the file, which it tells nobody.
+        await close(self)
+        wal.write_bytes(b"rows")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Catalogue, "close", closed_on_a_full_disk)
+        with pytest.raises(StorageError, match="free some space"):
+            await opened(folder)
+    assert folder.catalogue.read_bytes() == harmed
+    ((record,), _) = await opened(folder)
+    assert record.key == seed_key(seed)
+
+
+async def test_c19_lost_and_found_of_a_disk_is_no_archive(folder):
+    seed = make(1, folder.path)
+    (folder.archives / "lost+found").mkdir(mode=0)
+    (folder.archives / "note").touch()
+    ((record,), _) = await opened(folder)
+    assert record.key == seed_key(seed)

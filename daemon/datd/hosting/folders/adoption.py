@@ -173,17 +173,20 @@ class Adoption:
         Raises:
             Busy: Too much is under way.
         """
-        if self._workshop.jobs.of(archive.key, "adopt") is None:
-            self._begin_copy(archive, found)
+        for job in self._workshop.jobs.all():
+            if job.archive == archive.key and job.copies == found.folder and job.state == "running":
+                return
+        self._begin_copy(archive, found)
 
     def _begin_copy(self, archive: HostedArchive, found: Found) -> None:
-        self._workshop.jobs.start(
+        job = self._workshop.jobs.start(
             "adopt",
             archive.key,
             partial(self._copy, archive, found),
             unit="bytes",
             text=f"copying what lies in {found.folder}",
         )
+        job.copies = found.folder
 
     async def fill(self, archive: HostedArchive, folder: str) -> Job:
         """Take blocks of an archive from the files of a folder, by their hashes.
@@ -240,7 +243,7 @@ async def _opened(archive: HostedArchive, job: Job) -> None:
     try:
         async with archive.opened() as opened:
             blocks = sum(live.feed.present_blocks for live in opened.live_feeds)
-            job.text = f"{counted(blocks, 'block')} checked, and all as it should be"
+            job.text = f"{counted(blocks, 'block')} checked: all is as it should be"
     except DatdError as error:
         job.error = str(error)
 

@@ -13,15 +13,18 @@ Source: reliability.md C-19.
 import asyncio
 import json
 import os
+import random
 import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from datd.books import events
 from datd.catalogue import Catalogue
 from datd.errors import DamagedCatalogue, KeyFormatError, StorageError
 from datd.hosting.folders.folder import REPORT, DataFolder
@@ -116,18 +119,26 @@ async def _rebuild(folder: DataFolder, secrets: Secrets, now: float, reason: str
     try:
         await catalogue.open()
         taken: Counter[str] = Counter()
-        if aside is not None and aside.exists():
+        # What SQLite finds beside an empty file it takes for rubbish, and removes.
+        if aside is not None and aside.exists() and aside.stat().st_size:
             damaged = aside
             taken = await catalogue.together(lambda database: salvage(damaged, database))
             # SQLite makes one to read the other two.
             await asyncio.to_thread(aside.with_name(f"{aside.name}-shm").unlink, missing_ok=True)
+        chance, sure = random.SystemRandom().randrange(events.CHANCES), taken["sqlite_sequence"] > 0
+        await catalogue.together(partial(events.begin_anew, chance=chance, sure=sure))
         known = {name for (name,) in await _keys(catalogue)}
         found = await asyncio.to_thread(find, folder, secrets, now, known)
         await catalogue.save(found.records)
         # Nothing is certain of what lies in the folders of the others either.
         await catalogue.together(lambda database: database.execute("UPDATE archives SET dirty = 1"))
+    except StorageError:
+        if aside is not None:
+            await asyncio.to_thread(_remove, aside)  # the damaged file is still in its place
+        raise
     finally:
         await catalogue.close()
+    await asyncio.to_thread(_require_whole, fresh)
     lines = list(_lines(folder, reason, aside, taken, found))
     await asyncio.to_thread(_report, folder, lines, found, now)
     await asyncio.to_thread(_put_in_place, path, fresh)
@@ -144,7 +155,11 @@ async def _keys(catalogue: Catalogue) -> list[tuple[str]]:
 
 
 def _keep_aside(path: Path) -> Path | None:
-    """Give the damaged files second names, and the first of these; None if there are none."""
+    """Give the damaged files second names, and the first of these; None if there are none.
+
+    Those that they got before a crash are used again: starting in vain a thousand times must not
+    leave a thousand of them.
+    """
     there = [ending for ending in _ENDINGS[:2] if path.with_name(path.name + ending).exists()]
     if not there:
         return None
@@ -152,6 +167,8 @@ def _keep_aside(path: Path) -> Path | None:
     while any(
         path.with_name(f"{path.name}.damaged-{number}{ending}").exists() for ending in _ENDINGS[:2]
     ):
+        if _are_one(path, path.with_name(f"{path.name}.damaged-{number}")):
+            break
         number += 1
     aside = path.with_name(f"{path.name}.damaged-{number}")
     try:
@@ -163,13 +180,36 @@ def _keep_aside(path: Path) -> Path | None:
     return aside
 
 
+def _are_one(path: Path, aside: Path) -> bool:
+    try:
+        return path.samefile(aside)
+    except OSError:
+        return False
+
+
 def _link(old: Path, new: Path) -> None:
+    if _are_one(old, new):
+        return
+    new.unlink(missing_ok=True)
     try:
         new.hardlink_to(old)
     except OSError:  # not every file system has links
         shutil.copy2(old, new)
         with open(new, "rb") as file:
             os.fsync(file.fileno())
+
+
+def _require_whole(fresh: Path) -> None:
+    """See that all of a new file, which was closed, stands in that file itself.
+
+    Where the disk takes no more, SQLite leaves a part beside it, and says nothing.
+    """
+    wal = fresh.with_name(f"{fresh.name}-wal")
+    if wal.exists() and wal.stat().st_size:
+        raise StorageError(
+            f"the catalogue cannot be made anew in {str(fresh.parent)!r}: free some space on "
+            "that disk"
+        )
 
 
 def _put_in_place(path: Path, fresh: Path) -> None:
@@ -286,14 +326,19 @@ def _named_in(top: Path) -> Iterator[tuple[str, Path]]:
     """What lies at `<2 hex>/<62 hex>`: its discovery key and where it is."""
     try:
         for half in sorted(top.iterdir()):
-            for rest in sorted(half.iterdir()) if half.is_dir() else ():
-                name = half.name + rest.name
-                if len(name) == _DIGITS and set(name) <= set("0123456789abcdef"):
-                    yield name, rest
+            if not _is_hex(half.name, 2) or not half.is_dir():
+                continue  # such as lost+found, which nobody may look into
+            for rest in sorted(half.iterdir()):
+                if _is_hex(rest.name, _DIGITS - 2):
+                    yield half.name + rest.name, rest
     except FileNotFoundError:
         return
     except OSError as error:
         raise storage_error(error, top, "look into") from error
+
+
+def _is_hex(name: str, digits: int) -> bool:
+    return len(name) == digits and set(name) <= set("0123456789abcdef")
 
 
 # ---- what to tell

@@ -24,6 +24,7 @@ from datd.books.events import Bounds, Draft, Event, Mark
 from datd.catalogue import Catalogue, Write
 from datd.errors import StorageError
 from datd.keys import Key
+from datd.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ RECENT: Final = 1_000
 # A disk that took nothing is tried again after this; meanwhile so many events wait in memory.
 RETRY_SECONDS: Final = 5.0
 MAX_WAITING: Final = 10_000
+# It is tried again all the time: whoever reads the log needs to hear of it once in a while.
+LINE_SECONDS: Final = 60.0
 # How often old events are pruned, in events: the journal exceeds its size by little.
 _PRUNE_EVENTS: Final = 1_000
 
@@ -94,6 +97,8 @@ class Events:
         self._asked = False
         self._not_before = float("-inf")
         self._since_pruning = 0
+        self._said = float("-inf")
+        self._dropped = 0
         self._closing = self._closed = False
         self._writing = asyncio.Lock()
 
@@ -120,8 +125,9 @@ class Events:
             await asyncio.wait([self._writer])
         self.end_reading()
         self._closed = True
-        if self._waiting:
-            log.error("%d events could not be written, and are lost", len(self._waiting))
+        if self._waiting or self._dropped:
+            lost = len(self._waiting) + self._dropped
+            log.error("not written, and lost: %s", counted(lost, "event"))
 
     def end_reading(self) -> None:
         """Send away who listens: the daemon ends. What is told from here on is still written."""
@@ -247,13 +253,14 @@ class Events:
             try:
                 written = await self._catalogue.together(partial(self._carry_out, drafts))
             except StorageError as error:
-                log.error("events cannot be written, and wait: %s", error)
                 self._put_back(drafts)
+                self._complain(error)
                 return False
             except Exception:
                 # Nobody waits for this task, and its fault must not end the daemon.
-                log.exception("%d events are lost", len(drafts))
+                log.exception("lost: %s", counted(len(drafts), "event"))
                 return True
+            self._said = float("-inf")
             shown, self.oldest = written
             self._show(shown)
             return True
@@ -273,10 +280,20 @@ class Events:
     def _put_back(self, drafts: list[Draft]) -> None:
         self._waiting = [*drafts, *self._waiting]
         if len(self._waiting) > MAX_WAITING:
-            log.error("%d events are lost", len(self._waiting) - MAX_WAITING)
+            self._dropped += len(self._waiting) - MAX_WAITING
             del self._waiting[:-MAX_WAITING]
         self._asked = not self._closing
         self._not_before = self._clock() + RETRY_SECONDS
+
+    def _complain(self, error: StorageError) -> None:
+        now = self._clock()
+        if now < self._said + LINE_SECONDS:
+            return
+        self._said = now
+        log.error("events cannot be written, and wait: %s", error)
+        if self._dropped:
+            log.error("lost: %s", counted(self._dropped, "event"))
+            self._dropped = 0
 
     def _carry_out(
         self, drafts: list[Draft], database: sqlite3.Connection
