@@ -11,6 +11,8 @@ from pydantic import (
     ConfigDict,
     Field,
     IPvAnyNetwork,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -58,18 +60,23 @@ _AMOUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?((?:[kmgt]i?)?)b?", re.IG
 MIN_RATE = 16_000
 
 
+def _rate(value: object) -> object:
+    """Bytes a second, written as `500 kB` or `500kB/s`."""
+    return _bytes(value.strip().removesuffix("/s") if isinstance(value, str) else value)
+
+
 def _bytes(value: object) -> object:
     """A number of bytes that is written as `500 MB` or `1.5GiB`; all else is left as it is."""
     if not isinstance(value, str):
         return value
-    found = _AMOUNT.fullmatch(value.strip().removesuffix("/s"))
+    found = _AMOUNT.fullmatch(value.strip())
     if found is None:
         raise ValueError("expected a size, such as 2000000, 2 MB or 1.5GiB")
     return int(float(found[1]) * _UNITS[found[2].lower()])
 
 
-Size = Annotated[int, BeforeValidator(_bytes)]
-Rate = Annotated[int, Field(ge=MIN_RATE, lt=2**53), BeforeValidator(_bytes)]
+Size = Annotated[int, Field(lt=2**53), BeforeValidator(_bytes)]
+Rate = Annotated[int, Field(ge=MIN_RATE, lt=2**53), BeforeValidator(_rate)]
 
 
 class Section(BaseModel):
@@ -77,6 +84,15 @@ class Section(BaseModel):
 
     # Without this a misspelt key of a table would be dropped in silence.
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        # pydantic takes it for 1: `max_bytes = true` would be a quota of one byte.
+        kind = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and kind not in (bool, bool | None):
+            raise ValueError("expected a value, not true or false")
+        return value
 
 
 class NetworkSettings(Section):
@@ -275,15 +291,14 @@ class StorageSettings(Section):
     """How much may be kept. What is here is served in any case; only fetching stops."""
 
     max_bytes: Size | None = Field(
-        default=None, ge=0, lt=2**53, description="For all archives together (no limit)."
+        default=None, ge=0, description="For all archives together (no limit)."
     )
     max_archive_bytes: Size | None = Field(
-        default=None, ge=0, lt=2**53, description="For one archive (no limit)."
+        default=None, ge=0, description="For one archive (no limit)."
     )
     keep_free: Size | None = Field(
         default=None,
         ge=0,
-        lt=2**53,
         description="Left free on the disk (1 GiB or 5 %, the smaller).",
     )
     dedup: bool = Field(

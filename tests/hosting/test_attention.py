@@ -2,8 +2,9 @@ import pytest
 from tests.helpers.sessions import key_named
 
 from datd.errors import ProtocolError
-from datd.hosting.attention import Attention
+from datd.hosting.attention import MOST_WORDS, Attention
 from datd.wire.liveness import HANDSHAKE_TIMEOUT
+from datd.wire.messages import Data
 from datd.wire.session import Session
 
 
@@ -52,6 +53,47 @@ def test_halts_add_up_also_those_that_end_in_an_error():
     with peer.attention.elsewhere():
         peer.now += 20
     assert peer.attention.now == 100.0
+
+
+def test_t23_the_clock_goes_on_for_who_talks_and_brings_no_block():
+    peer = Peer()
+    peer.attention.heard(MOST_WORDS, blocks=False)
+    with peer.attention.elsewhere():
+        peer.now += 10
+    assert peer.attention.now == 100.0
+    peer.attention.heard(1, blocks=False)
+    with peer.attention.elsewhere():
+        assert not peer.attention.lacking
+        peer.now += 10
+        assert peer.attention.now == 110.0
+    assert peer.attention.now == 110.0
+    assert peer.attention.due(105.0) == 115.0
+    peer.attention.heard(1, blocks=True)
+    with peer.attention.elsewhere():
+        peer.now += 10
+    assert peer.attention.now == 110.0
+
+
+def test_a_block_that_is_not_whole_yet_is_no_talk():
+    peer = Peer()
+    first = Session(nonce=bytes([1]) * 24, peer_id=bytes([1]) * 32, now=0.0)
+    number = first.open(key_named("a"))
+    hello = first.data_to_send()
+    peer.session.receive_data(hello, peer.now)
+    peer.attention.heard(len(hello), blocks=False)
+    first.send(number, Data(0, bytes(2 * MOST_WORDS)))
+    block = first.data_to_send()
+    peer.session.receive_data(block[:-1], peer.now)
+    peer.attention.heard(len(block) - 1, blocks=False)
+    with peer.attention.elsewhere():
+        peer.now += 10
+    assert peer.attention.now == 100.0
+    # Nobody had asked for it.
+    peer.session.receive_data(block[-1:], peer.now)
+    peer.attention.heard(1, blocks=False)
+    with peer.attention.elsewhere():
+        peer.now += 10
+    assert peer.attention.now == 110.0
 
 
 def test_l1_the_time_of_the_handshake_is_absolute():

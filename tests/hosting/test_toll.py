@@ -12,7 +12,8 @@ from datd.hosting.toll import SERVE_BYTES, Toll
 from datd.replication.window import BYTES_IN_FLIGHT
 from datd.swarm.peer import Mark
 from datd.transport.bandwidth import Bandwidth
-from datd.wire.messages import Request, Unhave
+from datd.varint import encode
+from datd.wire.messages import Have, Request, Unhave
 
 BLOCK = 64_000
 
@@ -33,6 +34,10 @@ def blocks(archive) -> int:
     """How many of the content are here."""
     content = opened(archive).content
     return len(list(content.feed.have.search(1))) if content is not None else 0
+
+
+def only_metadata(peer, feed, request):
+    return peer.honest(feed, request) if feed == 0 else None
 
 
 def troubles(archive) -> list[str]:
@@ -104,6 +109,31 @@ def test_l3_l16_nobody_is_cut_or_asked_again_elsewhere_since_we_read_slowly(told
             assert sorted(asked) == list(range(8))
             assert not any(peer.ended for peer in peers)
             assert troubles(archive) == []
+
+    told(of)
+
+
+def test_t23_who_only_talks_does_not_keep_blocks_from_others_however_slowly_we_read(told):
+    async def of(network, folder):
+        made = made_of(20)
+
+        async def talk(peer):
+            # A bitfield that could be shorter: 10,000 bytes as they are, the first 20 bits are set.
+            words = Have(0, 80_000, encode(10_000 << 1) + b"\xff\xff\xf0" + bytes(9_997))
+            while not peer.ended:
+                await peer.say(1, words)
+
+        async with node(network, folder) as here:
+            here.services.bandwidth.download.set(100_000)
+            archive = await here.add(made.key)
+            liar = calling(here, *made.feeds, host="203.0.113.1", answer=only_metadata)
+            honest = calling(here, *made.feeds, host="203.0.113.2")
+            async with liar as peer, asyncio.TaskGroup() as group:
+                await until(lambda: len(peer.asked(1)) >= 3, 60)
+                talking = group.create_task(talk(peer))
+                async with honest:
+                    await until(lambda: state(archive) == "seeding", 300)
+                talking.cancel()
 
     told(of)
 
@@ -207,8 +237,25 @@ async def test_what_was_announced_is_paid_once():
         toll.sent(size)
         waits.append(toll.answers_wait)
     assert waits == [False, False, False, True]
+
+
+async def test_what_was_announced_and_never_sent_is_nobodys_debt():
+    bandwidth = Bandwidth()
+    bandwidth.upload.set(1_000_000)
+    toll = Toll(bandwidth)
+    await toll.announced(served(9_000_000))
+    assert bandwidth.upload.waiting == 1
     toll.close()
     assert bandwidth.upload.waiting == 0
+
+
+async def test_words_that_were_sent_are_paid_though_the_peer_is_gone():
+    bandwidth = Bandwidth()
+    bandwidth.upload.set(16_000)
+    toll = Toll(bandwidth)
+    toll.sent(10**6)
+    toll.close()
+    assert bandwidth.upload.waiting == 1
 
 
 async def test_batches_and_requests_are_smaller_under_a_limit():

@@ -10,8 +10,8 @@ from tests.helpers.lab import Lab
 from tests.helpers.reference import Reference, Where
 
 # It ends a connection when its oldest request was not answered within 7.5 s (wire.md section 9).
-# With sixteen under way, all that it asks for at once takes as long.
-RATE = 150_000
+# With sixteen under way, each waits half as long.
+RATE = 300_000
 
 
 def test_dat_clones_from_a_limited_daemon_over_one_connection(

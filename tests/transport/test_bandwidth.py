@@ -93,7 +93,7 @@ def test_no_timer_is_left_when_all_have_gone():
         for account in accounts:
             limit.owe(account, 10**9)
         for account in accounts:
-            limit.close(account, used=False)
+            limit.close(account, unused=account.owed)
         assert limit.waiting == 0
         assert limit._timer is None
 

@@ -1,6 +1,6 @@
 """The machine alone: rates, turns, changes. Time is what the test says."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datd.transport.bucket import BURST_SECONDS, QUANTUM, Account, Bucket
@@ -41,7 +41,8 @@ def run(bucket, wants, until, now=0.0):
     while (timer := bucket.next_timer()) is not None and timer <= until:
         assert timer > now - 1e-6
         now = max(now, timer)
-        for one in bucket.handle_timer(now):
+        # Those who are gone have an account, too.
+        for one in wants.keys() & bucket.handle_timer(now):
             while not one.owed:
                 paid[one] += wants[one]
                 bucket.owe(one, wants[one], now)
@@ -72,6 +73,7 @@ def test_what_nobody_used_is_kept_for_a_second_only():
     assert one.owed == 1
 
 
+@settings(max_examples=40)
 @given(
     st.integers(16_000, 10**9),
     st.lists(st.integers(1, 10**7), min_size=1, max_size=8),
@@ -153,7 +155,7 @@ def test_who_leaves_without_having_sent_takes_nothing_from_the_others():
     gone, other = account(), account()
     bucket.owe(gone, 10**9, 0.0)
     bucket.owe(other, 1_000, 0.0)
-    bucket.close(gone, 0.0, used=False)
+    bucket.close(gone, 0.0, unused=10**9)
     assert bucket.handle_timer(0.02) == [other]
 
 
@@ -161,10 +163,62 @@ def test_what_was_read_is_paid_though_the_reader_is_gone():
     bucket = drained(100_000)
     gone, other = account(), account()
     bucket.owe(gone, 300_000, 0.0)
-    bucket.close(gone, 0.0, used=True)
-    bucket.owe(other, 1_000, 0.0)
-    assert bucket.handle_timer(2.0) == []
-    assert bucket.handle_timer(3.1) == [other]
+    bucket.close(gone, 0.0)
+    paid = run(bucket, {other: QUANTUM}, 10.0)
+    assert 600_000 < paid[other] < 740_000
+
+
+def test_those_who_use_much_and_go_have_one_turn_together():
+    bucket = drained(100_000)
+    other = account()
+    wants = {other: QUANTUM}
+    used = 0
+    for second in range(20):
+        for _ in range(10):
+            stranger = account()
+            bucket.owe(stranger, 1_000_000, float(second))
+            bucket.close(stranger, float(second))
+        if other.owed:
+            wants = {other: other.owed}
+        used += run(bucket, wants, second + 1.0, now=float(second))[other]
+        bucket.close(other, second + 1.0, unused=other.owed)
+    assert used > 900_000
+
+
+def test_what_the_gone_used_is_not_paid_for_longer_than_a_minute():
+    bucket = drained(100_000)
+    for _ in range(100):
+        stranger = account()
+        bucket.owe(stranger, 10**7, 0.0)
+        bucket.close(stranger, 0.0)
+    now = 0.0
+    while (timer := bucket.next_timer()) is not None:
+        now = timer
+        bucket.handle_timer(now)
+    assert 59 < now < 61
+
+
+def test_what_was_paid_and_not_sent_comes_back():
+    bucket, one, other = limited(1_000_000), account(), account()
+    bucket.owe(one, 700_000, 0.0)
+    bucket.owe(other, 400_000, 0.0)
+    assert (one.owed, other.owed) == (0, 400_000)
+    bucket.close(one, 0.0, unused=700_000)
+    assert bucket.handle_timer(0.0) == [other]
+    # Part of it was paid.
+    bucket.owe(one, 700_000, 0.0)
+    bucket.handle_timer(0.05)
+    assert 0 < one.owed < 700_000
+    bucket.close(one, 0.05, unused=700_000)
+    bucket.owe(other, 640_000, 0.05)
+    assert other.owed == 0
+
+
+def test_nothing_comes_back_beyond_a_second():
+    bucket, one = limited(100_000), account()
+    bucket.close(one, 0.0, unused=10**9)
+    bucket.owe(one, 100_001, 0.0)
+    assert one.owed == 100_001
 
 
 def test_payments_come_together_on_a_fast_line():

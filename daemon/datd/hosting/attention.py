@@ -1,13 +1,20 @@
 """Whether a peer is being read: while it is not, its silence and missing answers are our doing.
 
 Exchanges live by a clock that stands meanwhile, so that nothing is asked of others (L-16), and no
-miss is counted, since we did not read.
+miss is counted, since we did not read. But for a peer that talks and talks, and brings no block,
+the clock goes on: else it could keep what it was asked for from others for as long as we cannot
+read as fast as it talks (T-23).
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from datd.wire.session import Session
+
+# Bytes that a peer may say between two blocks. What is said of a million blocks takes a tenth of
+# that where they lie in a few runs.
+MOST_WORDS: Final = 64 * 1024
 
 
 class Attention:
@@ -25,6 +32,8 @@ class Attention:
         self._clock = clock
         self._halted_at: float | None = None
         self._missed = 0.0
+        self._words = 0
+        self._unfinished = 0
 
     @property
     def now(self) -> float:
@@ -35,20 +44,31 @@ class Attention:
         """A time of ours on the clock of the exchanges."""
         return now - self._missed
 
-    def due(self, timer: float) -> float:
+    def due(self, timer: float | None) -> float | None:
         """When a timer of theirs is due on ours, as long as we read."""
-        return timer + self._missed
+        return None if timer is None else timer + self._missed
+
+    def heard(self, size: int, *, blocks: bool) -> None:
+        """So many bytes were read, and there were blocks among the messages that are whole now."""
+        self.lacking = False
+        # What is said in a message counts when it is whole: until then it may bring a block.
+        words = self._unfinished + size
+        self._unfinished = self._session.unfinished
+        self._words = 0 if blocks else self._words + words - self._unfinished
 
     @contextmanager
     def elsewhere(self) -> Iterator[None]:
         """Do something else than reading."""
-        self.lacking = True
-        self._halted_at = began = self._clock()
+        began = self._clock()
+        stands = self._words <= MOST_WORDS
+        if stands:
+            self.lacking = True
+            self._halted_at = began
         self._session.pause(began)
         try:
             yield
         finally:
             now = self._clock()
             self._halted_at = None
-            self._missed += now - began
+            self._missed += now - began if stands else 0.0
             self._session.resume(now)

@@ -21,7 +21,7 @@ from datd.hosting.line import Line
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.stats import Traffic
-from datd.hosting.toll import SERVE_BYTES, Toll
+from datd.hosting.toll import Toll
 from datd.keys import Key
 from datd.replication.exchange import FeedExchange, Send, Store
 from datd.replication.request_queue import QUEUE_LIMIT
@@ -53,6 +53,7 @@ class _Channel:
     exchange: FeedExchange
     ask: bool = True
     serving: asyncio.Task[Served] | None = None
+    batch: int = 0  # bytes of answers that are being made
     left: Sequence[Request] = ()
     remote_nodes: set[int] | None = None
 
@@ -248,7 +249,7 @@ class PeerConnection:
                 break
             self._receive(data)
             batches = self._take_events()
-            self._attention.lacking = False
+            self._attention.heard(len(data), blocks=bool(batches))
             self._wake.set()
         if storing is not None:
             await storing
@@ -340,6 +341,7 @@ class PeerConnection:
                 self._take_events()  # what the peer said of it before
             for channel in list(self._channels.values()):
                 self._serve(channel, group)
+                channel.exchange.allow_in_flight(self._toll.in_flight)
                 if channel.ask:
                     await self._request(channel)
             self._room.set()
@@ -383,10 +385,10 @@ class PeerConnection:
         waits = channel.left or channel.exchange.queued
         if self._opened is None or not self._session.handshaken or not waits:
             return
-        if not self._unsent.take(SERVE_BYTES):
+        channel.batch = size = self._toll.batch
+        if not self._unsent.take(size):
             self._starved = True
             return
-        size = self._toll.batch
         requests = channel.left or channel.exchange.take_requests(SERVE_COUNT, size)
         channel.left = ()
         if requests:
@@ -396,7 +398,7 @@ class PeerConnection:
             channel.serving.add_done_callback(lambda _: self._wake.set())
 
     def _answer(self, channel: _Channel, served: Served) -> None:
-        self._unsent.made(SERVE_BYTES)
+        self._unsent.made(channel.batch)
         self._session.send_encoded(served.frames)
         channel.left = served.left
         for index in served.lost:
@@ -412,7 +414,6 @@ class PeerConnection:
         if self._opened is None or not self._session.handshaken:
             return
         live, exchange = channel.live, channel.exchange
-        exchange.allow_in_flight(self._toll.in_flight)
         for request in await requests(self._opened, live, exchange, self._attention.now):
             self._session.send(channel.number, request)
 
@@ -431,8 +432,8 @@ class PeerConnection:
     def _deadline(self) -> float | None:
         timers = [self._session.next_timer()]
         if not self._attention.lacking:
-            books = (channel.exchange.next_timer() for channel in self._channels.values())
-            timers += [self._attention.due(timer) for timer in books if timer is not None]
+            exchanges = (channel.exchange for channel in self._channels.values())
+            timers += [self._attention.due(one.next_timer()) for one in exchanges]
         return min((t for t in timers if t is not None), default=None)
 
     def _keep_time(self, now: float) -> None:
@@ -443,8 +444,7 @@ class PeerConnection:
         self._session.handle_timer(now)
         for channel in self._channels.values() if not self._attention.lacking else ():
             changes = channel.live.picker.changes
-            late = channel.exchange.handle_timer(self._attention.told(now))
-            self.tell(channel.exchange, late)
+            self.tell(channel.exchange, channel.exchange.handle_timer(self._attention.told(now)))
             channel.live.given_up(channel.exchange)
             if channel.live.picker.changes != changes:
                 channel.live.ask_all()

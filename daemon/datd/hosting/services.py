@@ -37,6 +37,7 @@ class Services:
         room: Says whether more may be stored.
         networks: Names of the discovery networks in use; archives choose among them.
         port: TCP and UDP port for peers, once it is known.
+        wanted_port: The one that the settings ask for; 0: any.
         roots: Folders of this host that may be published.
         secrets: Secret keys of our own archives.
         owner_keys: Where the `dat` command keeps secret keys; None: they are not used.
@@ -70,6 +71,7 @@ class Services:
     shelf: Shelf | None = None
     web: WebSources | None = None
     port: int = 0
+    wanted_port: int = 0
     allowance: Callable[[Record, int], str | None] = lambda record, held: None
     network_views: Callable[[], list[NetworkView]] = list
     webhook_networks: Sequence[Network] = ()

@@ -97,8 +97,9 @@ class Toll:
     async def announced(self, answers: Awaitable[Served]) -> Served:
         """Answers that are ready to go, as soon as nothing is owed: what they take is, now."""
         served = await answers
-        self._limits.upload.owe(self._up, len(served.frames))
-        self._prepaid += len(served.frames)
+        if self._limits.upload.rate is not None:
+            self._limits.upload.owe(self._up, len(served.frames))
+            self._prepaid += len(served.frames)
         return served
 
     @property
@@ -114,9 +115,9 @@ class Toll:
 
     def close(self) -> None:
         """The connection has ended."""
-        self._limits.upload.close(self._up, used=False)
+        self._limits.upload.close(self._up, unused=self._prepaid)
         if self._own:
-            self._limits.download.close(self._down, used=True)
+            self._limits.download.close(self._down)
 
     def _up_cleared(self) -> None:
         self._may_read.set()

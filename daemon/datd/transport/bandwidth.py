@@ -48,10 +48,10 @@ class Limit:
         if self._timer is None and account.owed:
             self._wind()
 
-    def close(self, account: Account, *, used: bool) -> None:
+    def close(self, account: Account, *, unused: int = 0) -> None:
         """A connection has ended; see `Bucket.close`."""
-        if account.owed:
-            self._bucket.close(account, asyncio.get_running_loop().time(), used=used)
+        if account.owed or unused:
+            self._bucket.close(account, asyncio.get_running_loop().time(), unused=unused)
             self._wind()
 
     def _wind(self) -> None:

@@ -17,6 +17,9 @@ BURST_SECONDS: Final = 1.0
 # Payments come together: a timer for each block of a fast line would cost more than the block. In
 # between, who owed little and is clear gets nothing more, so that they are not far apart.
 _TICK: Final = 0.005
+# What those used who are gone is paid as well, but not for ever: whom strangers flooded with
+# connections does not undo that by taking less from others for hours.
+_GONE_SECONDS: Final = 60.0
 
 
 class Account:
@@ -48,6 +51,7 @@ class Bucket:
         self._at = 0.0
         self._paid_at = float("-inf")
         self._turns: deque[Account] = deque()
+        self._gone = Account(lambda: None)
 
     @property
     def waiting(self) -> int:
@@ -86,22 +90,28 @@ class Bucket:
         else:
             self._turns.append(account)
 
-    def close(self, account: Account, now: float, *, used: bool) -> None:
-        """A connection has ended.
+    def close(self, account: Account, now: float, *, unused: int = 0) -> None:
+        """A connection has ended. All who are gone have one turn, in which their debts are paid.
+
+        Without that, whoever came, used much and went would make all others wait for all of it.
 
         Args:
             account: Its.
             now: Seconds.
-            used: Whether what it owes went over the network all the same: then nobody is paid
-                before that is.
+            unused: Bytes among those that it owed or paid that never went over the network.
         """
-        if not account.owed:
+        if self.rate is None or not (account.owed or unused):
             return
         self._fill(now)
-        if used:
-            self._level -= account.owed
-        account.owed = 0
-        self._turns.remove(account)
+        owed = account.owed - unused
+        if account.owed:
+            account.owed = 0
+            self._turns.remove(account)
+        if owed > 0:
+            most = max(0, int(self.rate * _GONE_SECONDS) - self._gone.owed)
+            self.owe(self._gone, min(owed, most), now)
+        else:
+            self._level = min(self._level - owed, self._capacity)
 
     def next_timer(self) -> float | None:
         """When to call `handle_timer`; None while nobody waits."""
