@@ -49,6 +49,9 @@ def test_a_credential_comes_before_the_file_and_is_not_shown(tmp_path, monkeypat
         ("[swarm]\nport = 70000\n", "line 2: swarm.port = '70000': .*65535"),
         ("[log]\nlevel = 'loud'\n", "line 2: log.level = 'loud'"),
         ("[swarm\n", "line 1"),
+        ("[storage]\nmax_bytes = true\n", "line 2: storage.max_bytes = 'True': expected a value"),
+        ("[swarm]\nmax_connections = true\n", "line 2: swarm.max_connections = 'True': expected"),
+        ("[network]\nupload_limit = nan\n", "line 2: network.upload_limit = 'nan'"),
     ],
 )
 def test_a_wrong_setting_is_named_with_file_and_line(tmp_path, text, said):
@@ -219,7 +222,6 @@ def test_pinning_accounts_have_usual_quotas_and_nobody_registers_unasked(tmp_pat
         ("2000000", 2_000_000),
         ("'2 MB'", 2_000_000),
         ("'2M'", 2_000_000),
-        ("'500 kB/s'", 500_000),
         ("'1.5GiB'", 3 * 2**29),
         ("'16000'", 16_000),
     ],
@@ -228,6 +230,13 @@ def test_sizes_and_rates_are_written_as_people_do(tmp_path, text, size):
     settings = load(tmp_path, f"[network]\nupload_limit = {text}\n[storage]\nmax_bytes = {text}\n")
     assert settings.network.upload_limit == settings.storage.max_bytes == size
     assert settings.network.download_limit is None
+
+
+def test_only_rates_may_be_written_by_the_second(tmp_path):
+    settings = load(tmp_path, "[network]\nupload_limit = '500 kB/s'\n")
+    assert settings.network.upload_limit == 500_000
+    with pytest.raises(ConfigError, match="keep_free = '1GB/s': expected a size"):
+        load(tmp_path, "[storage]\nkeep_free = '1GB/s'\n")
 
 
 @pytest.mark.parametrize("text", ["'fast'", "15999", "'1 XB'", "0", "-5", "true", "'2 MB a day'"])

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -68,6 +68,7 @@ class Client(Files, Versions, Jobs, Writing, Events, Admission, SleepFiles):
         *,
         token: str | None = None,
         env: Mapping[str, str] | None = None,
+        on_silence: Callable[[str], None] | None = None,
     ) -> None:
         """Choose a daemon; nothing is sent yet.
 
@@ -76,12 +77,13 @@ class Client(Files, Versions, Jobs, Writing, Events, Admission, SleepFiles):
                 this host, or its port 3472.
             token: By default `$DATD_TOKEN` or the token file of the daemon on this host.
             env: Instead of the process's environment.
+            on_silence: Is told, once, what is being waited for when it takes long, for people.
 
         Raises:
             UsageError: `api` is no address.
         """
         self.endpoint = find_endpoint(api, token, os.environ if env is None else env)
-        super().__init__(Connection(self.endpoint))
+        super().__init__(Connection(self.endpoint, on_silence))
 
     def __repr__(self) -> str:
         return f"<datctl.Client of {self.endpoint.shown}>"

@@ -4,7 +4,15 @@ import asyncio
 import io
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+)
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,6 +40,8 @@ PREFIX = "/api/v1"
 CONNECT_SECONDS = 10.0
 # The daemon answers at once, but for what has to come from peers: requests say how long that takes.
 ANSWER_SECONDS = 60.0
+# By then people who look at a terminal wonder whether anything happens.
+PATIENCE_SECONDS = 5.0
 # The largest answers are pages of 1,000 entries with names of up to 64 KiB.
 MAX_DOCUMENT = 128 * 2**20
 
@@ -42,6 +52,8 @@ _WHERE_TOKENS_ARE = (
 
 # A request with this header is done once, however often it is sent.
 REPEATABLE = "Idempotency-Key"
+_CONFLICT = 409
+_AGAIN_SECONDS = 1.0
 
 _BYTES = (bytes, bytearray, memoryview)
 
@@ -97,8 +109,15 @@ class Answer:
 class Connection:
     """An HTTP session with a daemon."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, on_silence: Callable[[str], None] | None = None) -> None:
+        """Connect to nobody yet.
+
+        Args:
+            endpoint: Where the daemon is.
+            on_silence: Is told, once, what is being waited for when it takes long, for people.
+        """
         self._endpoint = endpoint
+        self._on_silence = on_silence
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -152,7 +171,7 @@ class Connection:
         A connection that was kept may be one that the daemon is just closing, as it does when it
         stops. A request that may be sent twice is then sent once more, over a new connection: those
         whose method says so, and those with an `Idempotency-Key`. Of others nobody can know whether
-        the daemon has read them.
+        the daemon has read them. If it is still at the first one then, that is waited for.
 
         Args:
             method: HTTP method.
@@ -194,7 +213,7 @@ class Connection:
         url = url.update_query(_parameters(query or {}))
         async with AsyncExitStack() as stack:
             try:
-                with self.told(silence):
+                with self.told(silence), self._impatient(query or {}, data, silence):
                     ask = partial(_ask, method, url, sent, data, silence)
                     try:
                         response = await ask(self._session)
@@ -204,7 +223,8 @@ class Connection:
                         if REPEATABLE not in sent or isinstance(data, _Content):
                             raise
                         # Not with the same connections: others of them may be closing, too.
-                        response = await ask(await stack.enter_async_context(self._new_session()))
+                        session = await stack.enter_async_context(self._new_session())
+                        response = await _answer_of_the_first(partial(ask, session), silence)
             except DatdError:
                 if isinstance(data, _Content) and data.error is not None:
                     raise data.error from None
@@ -214,6 +234,30 @@ class Connection:
             if response.status >= 300:
                 raise await self._error(answer)
             yield answer
+
+    @contextmanager
+    def _impatient(self, query: Mapping[str, Any], data: object, silence: float) -> Iterator[None]:
+        """Tell whoever wants to know it if no answer begins for long, for the time of a `with`."""
+        if self._on_silence is None or isinstance(data, _Content):  # that has its own progress
+            yield
+            return
+        wait = query.get("wait")
+        text = f"waiting for {self._endpoint.shown}: nothing came for {PATIENCE_SECONDS:g} s; "
+        if wait:
+            text += f"it may have to ask peers, for {wait:g} s at most"
+        else:
+            text += f"after {silence:g} s it is given up (datctl doctor looks what is amiss)"
+
+        def tell() -> None:
+            on_silence, self._on_silence = self._on_silence, None
+            if on_silence is not None:
+                on_silence(text)
+
+        timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, tell)
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     @contextmanager
     def told(self, silence: float) -> Iterator[None]:
@@ -227,7 +271,10 @@ class Connection:
         except aiohttp.ConnectionTimeoutError as error:
             raise self._nobody(TimeoutError(f"not within {CONNECT_SECONDS:.0f} s")) from error
         except aiohttp.ServerTimeoutError as error:
-            raise TimedOut(f"{self._endpoint.shown} said nothing for {silence:.0f} s") from error
+            raise TimedOut(
+                f"{self._endpoint.shown} said nothing for {silence:.0f} s: it is stuck, or far too "
+                "busy; datctl doctor and the daemon's log tell more"
+            ) from error
         except (aiohttp.ClientPayloadError, aiohttp.ClientConnectionError) as error:
             raise TransferError(
                 f"the connection to {self._endpoint.shown} ended before the answer did"
@@ -304,6 +351,25 @@ async def _ask(
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence),
         allow_redirects=False,
     )
+
+
+async def _answer_of_the_first(
+    ask: "Callable[[], Awaitable[aiohttp.ClientResponse]]", silence: float
+) -> "aiohttp.ClientResponse":
+    """Send a request again; while the daemon is still at what was sent first, wait for that.
+
+    Otherwise whoever gives up here, and asks anew, would have it done twice.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + silence
+    while True:
+        response = await ask()
+        # What is refused for good is not to be asked for again later.
+        under_way = response.status == _CONFLICT and "Retry-After" in response.headers
+        if not under_way or loop.time() >= deadline:
+            return response
+        response.close()
+        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 class _Content:

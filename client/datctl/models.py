@@ -395,6 +395,8 @@ class DaemonStats(BaseModel):
         details: How they, the transports and gateways fare.
         saved: What equal blocks, held here already, spared all archives.
         limits: What the rates may be.
+        damage: What was found to make no sense in the catalogue since the start: a new start mends
+            it as far as that goes; null as long as all is well.
     """
 
     version: str
@@ -412,6 +414,7 @@ class DaemonStats(BaseModel):
     details: list[Network] = []
     saved: Saved = Saved()
     limits: RateLimits = RateLimits()
+    damage: str | None = None
 
 
 class ApiInfo(BaseModel):

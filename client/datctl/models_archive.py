@@ -30,7 +30,9 @@ class Conflict(BaseModel):
 
 
 class Saved(BaseModel):
-    """What did not have to be downloaded, since equal blocks were here already.
+    """What did not have to be downloaded, since it was on the daemon's host already.
+
+    In other archives, or in folders that were named to fill this one.
 
     Counted since the daemon's start.
     """

@@ -64,6 +64,13 @@ def state_cell(state: str) -> Cell:
     return state, STATE_STYLES.get(state, "")
 
 
+def count_text(number: int, noun: str) -> str:
+    """So many of something, for people: "1 file", "2 files", "3 entries"."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun[:-1]}ies" if noun.endswith("y") else f"{number} {noun}s"
+
+
 def size_text(count: float) -> str:
     """Bytes for people: three digits and a decimal unit."""
     value, unit = float(count), 0

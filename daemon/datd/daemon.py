@@ -150,7 +150,8 @@ class Daemon:
         known = KnownBlocks(folder.known_blocks)
         if settings.storage.dedup:
             await known.open()
-            services.shelf = Shelf(known, library.of_discovery_key, group.create_task)
+            saved = services.traffic.saved
+            services.shelf = Shelf(known, library.of_discovery_key, group.create_task, saved)
         services.web = WebSources(
             WebClient(allow=tuple(settings.web.allow_networks)),
             find=library.of_discovery_key,
@@ -189,6 +190,7 @@ class Daemon:
         )
         gateway = GatewayServer(library, settings.gateway, services.events, shortage)
         try:
+            services.wanted_port = settings.swarm.port
             services.port = await networking.start(group.create_task)
             await library.start(records)
             api_port = await api.start(

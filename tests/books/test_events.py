@@ -96,3 +96,46 @@ def test_archives_of_an_older_datd_are_taken_for_told_of():
     database.executescript(MIGRATIONS[4])
     assert journal.marks(database) == {KEY: Mark(5, 5), OTHER: Mark(3, -1)}
     database.close()
+
+
+def numbers(database: sqlite3.Connection) -> list[int]:
+    return [number for (number,) in database.execute("SELECT id FROM events ORDER BY id")]
+
+
+def after_loss(database: sqlite3.Connection, *lost: int, chance: int = 5, sure: bool = True) -> int:
+    """The next number that is given, behind ten events of which some are lost."""
+    journal.write(database, [draft("archive.added")] * 10)
+    database.executemany("DELETE FROM events WHERE id = ?", [(number,) for number in lost])
+    journal.begin_anew(database, chance, sure=sure)
+    kept = numbers(database)
+    journal.write(database, [draft("archive.paused")])
+    found = numbers(database)
+    assert found[:-1] == kept
+    return found[-1]
+
+
+def test_c19_a_journal_that_is_whole_goes_on(database):
+    assert after_loss(database) == 11
+    assert numbers(database) == list(range(1, 12))
+
+
+def test_c19_of_a_journal_with_a_gap_the_part_behind_it_is_kept(database):
+    assert after_loss(database, 4, 5, 7) == 11
+    assert numbers(database) == [8, 9, 10, 11]
+
+
+@pytest.mark.parametrize(("lost", "sure"), [((10,), True), ((), False), (range(1, 11), False)])
+def test_c19_where_the_end_is_lost_no_number_is_given_twice(database, lost, sure):
+    first = after_loss(database, *lost, sure=sure)
+    assert numbers(database) == [first]
+    assert 2**32 < first < 2**53
+    assert journal.bounds(database) == (first, first)
+
+
+def test_c19_numbers_stay_such_that_every_program_reads_them(database):
+    first = after_loss(database, *range(1, 11), chance=journal.CHANCES - 1, sure=False)
+    assert 2**51 < first < 2**53
+    # A number that turned on the disk is none that was given.
+    database.execute("UPDATE sqlite_sequence SET seq = ?", (2**62,))
+    journal.begin_anew(database, journal.CHANCES - 1, sure=True)
+    assert journal.bounds(database).newest < 2**53

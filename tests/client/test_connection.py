@@ -1,16 +1,21 @@
 import asyncio
 import contextlib
 import gc
+import io
+import json
 import re
 import socket
+import sys
+import threading
 import warnings
 
 import aiohttp
 import pytest
+from tests.helpers.api import TOKEN
 
-from datctl import connection
+from datctl import cli, connection
 from datctl.client import Client
-from datctl.errors import DatdError, NoDaemon, NotFound, TransferError, UsageError
+from datctl.errors import ApiError, DatdError, NoDaemon, NotFound, TransferError, UsageError
 
 
 async def answering(answer):
@@ -160,10 +165,14 @@ async def test_settings_of_a_wrong_type_are_refused_in_words(dat):
 
 
 class Closing:
-    """A server that ends a connection at each `POST`, unread, so many times; then it answers."""
+    """A server that ends a connection at each `POST`, unread, so many times; then it answers.
 
-    def __init__(self, times):
+    As often as it is told to, it answers at first that the one before is still under way.
+    """
+
+    def __init__(self, times, under_way):
         self.times = times
+        self.under_way = under_way
         self.asked = []
 
     async def serve(self, reader, writer):
@@ -177,6 +186,10 @@ class Closing:
                     self.asked.append(key and key[1])
                     if len(self.asked) <= self.times:
                         break
+                    if len(self.asked) <= self.times + self.under_way:
+                        later = http(409, b"{}").replace(b"\r\n", b"\r\nRetry-After: 1\r\n", 1)
+                        writer.write(later)
+                        continue
                 writer.write(http(404, b"{}"))
         writer.close()
 
@@ -185,8 +198,8 @@ class Closing:
 async def closing():
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(times):
-            made = Closing(times)
+        async def start(times, under_way=0):
+            made = Closing(times, under_way)
             server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
             await stack.enter_async_context(server)
             address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -220,3 +233,116 @@ async def test_what_the_daemon_may_have_read_is_not_sent_again(closing):
     with pytest.raises(TransferError):
         await dat.create_token(name="x")
     assert server.asked == [None]
+
+
+async def test_while_the_daemon_is_still_at_the_first_one_that_is_waited_for(closing, monkeypatch):
+    monkeypatch.setattr(connection, "_AGAIN_SECONDS", 0)
+    dat, server = await closing(1, under_way=3)
+    with pytest.raises(NotFound):
+        await dat.create(title="x")
+    assert len(server.asked) == 5
+    assert len(set(server.asked)) == 1
+
+
+async def test_a_conflict_that_was_not_sent_again_is_told_at_once(closing):
+    dat, server = await closing(0, under_way=1)
+    with pytest.raises(ApiError) as caught:
+        await dat.create(title="x")
+    assert (caught.value.status, len(server.asked)) == (409, 1)
+
+
+@pytest.fixture
+async def slow():
+    """A daemon that answers when it is told to: its address, and how to tell it."""
+    answer_now = asyncio.Event()
+
+    async def serve(reader, writer):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                await answer_now.wait()
+                answer_now.clear()
+                writer.write(http(404, b"{}"))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", answer_now
+
+
+async def test_a_silent_daemon_is_told_once_and_waited_for_all_the_same(slow, monkeypatch):
+    monkeypatch.setattr(connection, "PATIENCE_SECONDS", 0.1)
+    address, answer_now = slow
+    told = []
+
+    def tell(text):
+        told.append(text)
+        answer_now.set()
+
+    async with Client(address, env={}, on_silence=tell) as dat:
+        with pytest.raises(NotFound):
+            await dat.archive("kitchen")
+        [line] = told
+        assert address in line
+        assert "0.1 s" in line
+        assert "after 60 s it is given up" in line
+        answer_now.set()
+        with pytest.raises(NotFound):
+            await dat.archive("kitchen")
+    assert told == [line]
+
+
+async def test_who_waits_for_peers_hears_that_it_may_be_for_them(slow, monkeypatch):
+    monkeypatch.setattr(connection, "PATIENCE_SECONDS", 0.1)
+    address, answer_now = slow
+    told = []
+
+    def tell(text):
+        told.append(text)
+        answer_now.set()
+
+    async with Client(address, env={}, on_silence=tell) as dat:
+        with pytest.raises(NotFound):
+            await dat.history("kitchen", wait=7)
+    [line] = told
+    assert "peers, for 7 s at most" in line
+
+
+async def test_a_daemon_that_answers_in_time_is_not_spoken_of(slow):
+    address, answer_now = slow
+    told: list[str] = []
+    async with Client(address, env={}, on_silence=told.append) as dat:
+        answer_now.set()
+        with pytest.raises(NotFound):
+            await dat.archive("kitchen")
+    assert told == []
+
+
+async def test_verbs_say_what_they_wait_for_and_json_stays_json(api, monkeypatch, capfd):
+    monkeypatch.setattr(connection, "PATIENCE_SECONDS", 0.1)
+    said = threading.Event()
+
+    class Watched(io.StringIO):
+        def write(self, text):
+            said.set()
+            return super().write(text)
+
+    async def relay(reader, writer):
+        """Passes all on, once somebody has complained."""
+        await asyncio.to_thread(said.wait, 60)
+        ours, theirs = await asyncio.open_connection("127.0.0.1", api.port)
+        theirs.write(await reader.readuntil(b"\r\n\r\n"))
+        head = await ours.readuntil(b"\r\n\r\n")
+        _, _, size = head.lower().partition(b"content-length: ")
+        writer.write(head + await ours.readexactly(int(size.split()[0])))
+        await writer.drain()
+        theirs.close()
+        writer.close()
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        line = ["--api", address, "--token", TOKEN, "status", "--json"]
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stderr", watched := Watched())
+            assert await asyncio.to_thread(cli.main, line) == 0
+    assert watched.getvalue().startswith(f"waiting for {address}: nothing came for 0.1 s")
+    assert "archives" in json.loads(capfd.readouterr().out)

@@ -53,6 +53,19 @@ def test_t47_no_name_steers_a_terminal(name):
     assert shown.encode("utf-8")
 
 
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [
+        (0, "file", "0 files"),
+        (1, "file", "1 file"),
+        (2, "file", "2 files"),
+        (3, "entry", "3 entries"),
+    ],
+)
+def test_counts_are_said_in_their_number(number, noun, text):
+    assert output.count_text(number, noun) == text
+
+
 def test_names_in_all_scripts_stay_readable():
     for name in ("ÄÖÜ", "日本語", "👩‍🚀", "plain.txt"):
         assert output.shown(name) == name

@@ -161,7 +161,7 @@ def running_daemon(
             *("--log-format", "json"),
             *arguments,
         ],
-        env={**_clean_environment(), **(environment or {})},
+        env={**clean_environment(), **(environment or {})},
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,
@@ -192,12 +192,21 @@ def run_datd(
     """A daemon that is expected to end by itself."""
     return subprocess.run(
         [sys.executable, "-m", "datd", *map(str, arguments)],
-        env={**_clean_environment(), **(environment or {})},
+        env={**clean_environment(), **(environment or {})},
         capture_output=True,
         text=True,
         timeout=timeout,
         stdin=subprocess.DEVNULL,
     )
+
+
+def clean_environment() -> dict[str, str]:
+    """Variables for a daemon that touches none of the machine's user, nor those of other tests."""
+    return {"DATD_GATEWAY__PORT": "0"} | {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("DATD_") and name not in ("XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY")
+    }
 
 
 def _links(folder: Path) -> list[str]:
@@ -206,15 +215,6 @@ def _links(folder: Path) -> list[str]:
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
             found.append(os.readlink(link))
     return found
-
-
-def _clean_environment() -> dict[str, str]:
-    # A daemon of the machine's user must not be touched by tests, nor those of other tests.
-    return {"DATD_GATEWAY__PORT": "0"} | {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("DATD_") and name not in ("XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY")
-    }
 
 
 def _follow(process: "subprocess.Popen[str]", log: list[str], ready: threading.Event) -> None:

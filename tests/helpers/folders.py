@@ -1,6 +1,8 @@
 """Folders to share, and how to see that a copy is the same."""
 
+import contextlib
 import hashlib
+import os
 import random
 import time
 from collections.abc import Iterator, Mapping
@@ -53,6 +55,18 @@ def becomes(folder: Path, wanted: Mapping[str, str], *, seconds: float = 120) ->
         # The program needs the processor more than who looks at what it has done.
         time.sleep(0.3)
     assert found == wanted
+
+
+def opened_below(folder: Path) -> list[str]:
+    """What this process holds open of a folder, and the folder itself; once for each descriptor.
+
+    Descriptors of others, such as event loops that are yet to be collected, come and go.
+    """
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(link))
+    return [path for path in found if Path(path).is_relative_to(folder)]
 
 
 def _files_in(folder: Path) -> Iterator[tuple[Path, bytes]]:

@@ -167,7 +167,8 @@ async def node(
         known = KnownBlocks(folder / "index" / "blocks.sqlite3")
         if dedup:
             await known.open()
-            services.shelf = Shelf(known, library.of_discovery_key, group.create_task)
+            saved = services.traffic.saved
+            services.shelf = Shelf(known, library.of_discovery_key, group.create_task, saved)
         services.port = await swarm.start(host, PORT)
         await library.start(records)
         try:

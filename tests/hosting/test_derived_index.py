@@ -188,3 +188,14 @@ async def test_a_mistake_in_a_call_is_no_damage(file: Path):
         with pytest.raises(ValueError, match="a mistake of ours"):
             await words.index.run(wrong, None)
         assert await words.all() == {"one"}
+
+
+async def test_t50_what_tells_links_is_for_its_owner_only(tmp_path):
+    file = tmp_path / "index/words.sqlite3"
+    file.parent.mkdir()
+    file.touch(0o644)
+    index = DerivedIndex(file, FORM, lambda _: None)
+    await index.run(lambda database: database.execute("INSERT INTO words VALUES ('a')"), None)
+    there = {path.stat().st_mode & 0o777 for path in tmp_path.glob("index/*")}
+    assert there == {0o600}
+    await index.close()

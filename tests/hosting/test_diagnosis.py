@@ -12,6 +12,7 @@ from datd.hosting.diagnosis import (
     is_alone,
     reachable,
     state_of,
+    taken,
     transports,
 )
 from datd.hosting.views import NetworkPart, NetworkView, PeerView
@@ -86,6 +87,21 @@ def test_a_port_that_nobody_reaches_is_suspected(views, peers, uptime, state):
     assert ("firewall" in finding.advice) == (state == "warn")
 
 
+@pytest.mark.parametrize("wanted", [0, 3282])
+def test_a_port_that_we_have_as_it_was_wanted_is_not_spoken_of(wanted):
+    assert taken(wanted, 3282) is None
+
+
+async def test_a_port_that_somebody_else_has_is_warned_of(tmp_path):
+    async with running_api(tmp_path) as api, api.client() as dat:
+        services = api.library.services
+        services.wanted_port, services.port = 3282, 45831
+        (finding,) = [one for one in (await dat.diagnosis()).findings if one.check == "port"]
+    assert finding.state == "warn"
+    assert finding.text == "port 3282 was taken when datd started: peers reach us at 45831"
+    assert "3282" in finding.advice
+
+
 def test_where_others_see_us_is_told():
     view = NetworkView("public address", "gateway", None, "203.0.113.5:41000")
     assert "203.0.113.5:41000" in reachable([view], 3282, [], 2 * HOUR).text
@@ -114,7 +130,7 @@ async def test_of_very_many_archives_in_trouble_only_some_are_named(tmp_path):
             api.library.find(f"{number:064x}").error = "x"
         found = state_of(api.library.archives(), time.time())
         assert len(found) == 11
-        assert found[-1].text == "2 more archives are in error"
+        assert found[-1].text == "2 more archives in error"
 
 
 async def test_an_archive_that_nobody_else_has_is_in_danger(tmp_path):

@@ -57,14 +57,14 @@ def test_ten_thousand_archives_start_in_no_time_and_are_found_in_no_time(told):
                 for n, key in enumerate(keys)
             ]
             await here.catalogue.save(records)
-        begun = time.perf_counter()
+        begun = time.process_time()  # what others of this machine do does not count
         async with node(network, folder) as here:
             assert len(here.library.archives()) == 10_000
             assert here.pool.open_files == 0
             # By any scan this would be 20,000 * 10,000 comparisons.
             for n, key in enumerate(keys):
                 assert here.library.find(key.hex).key is here.library.find(f"name {n}").key
-        assert time.perf_counter() - begun < 15
+        assert time.process_time() - begun < 8
 
     told(of)
 
@@ -334,5 +334,27 @@ def test_c16_d10_a_clock_that_jumps_by_years_decides_nothing_about_data(told):
                 await one.library.tidy(close=True)
             assert (ours.record.conflict, copy.record.conflict) == (None, None)
             assert copy.peers_connected == 1, "nobody was thrown out"
+
+    told(of)
+
+
+def test_c16_after_half_a_day_of_sleep_all_archives_are_back_within_a_minute(told, caplog):
+    async def of(network, folder):
+        async with (
+            node(network, folder / "1") as one,
+            node(network, folder / "2", "10.0.0.2") as two,
+        ):
+            ours = [await one.library.create() for _ in range(6)]
+            copies = [await two.add(archive.key, one) for archive in ours]
+            await until(lambda: all(copy.peers_connected == 1 for copy in copies))
+            network.cut("10.0.0.2")
+            await asyncio.sleep(43_000)  # simulated; a story ends after a day
+            assert not any(copy.peers_connected for copy in copies)
+            network.mend("10.0.0.2")
+            await asyncio.sleep(60)
+            assert [copy.peers_connected for copy in copies] == [1] * len(copies)
+            await one.library.publisher.put(ours[0], "/after", once(b"it"))
+            await until(partial(is_at, copies[0], 1))
+        assert not [line for line in caplog.records if line.levelname in ("WARNING", "ERROR")]
 
     told(of)

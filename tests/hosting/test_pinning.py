@@ -10,6 +10,7 @@ from datd.books.pins import Pins
 from datd.errors import QuotaUsedUp, StorageError, UnknownArchive
 from datd.hosting.pinning import PINNED_TAG, Pinning, keep_for_operator
 from datd.keys import Key
+from datd.words import size_text
 
 A, B, C = (Key(bytes([number]) * 32) for number in (1, 2, 3))
 
@@ -159,7 +160,7 @@ def test_an_account_that_used_up_its_bytes_fetches_and_pins_no_more_until_it_has
             assert "quota" in (await archive.view()).error
             held = there.pinning.usage(ada).bytes
             assert whole // 2 <= held < whole
-            with pytest.raises(QuotaUsedUp, match=str(held)):
+            with pytest.raises(QuotaUsedUp, match=f"hold {size_text(held)} and may hold"):
                 await there.pin(ada, A)
             await there.pin(ada, made.key)  # what is pinned already may be pinned again
 

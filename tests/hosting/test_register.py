@@ -55,6 +55,20 @@ def test_a_beginning_that_two_share_means_none(told):
     with_register(told, story)
 
 
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [("f9cc", True), ("F9CCa", True), ("f9cc+12", True), ("f9ccab", False), ("kitchen", False)],
+)
+def test_a_beginning_that_is_too_short_is_told_how_long_it_has_to_be(told, reference, said):
+    def story(register, archive):
+        register.enter(archive(0xAB))
+        with pytest.raises(UnknownArchive, match="is hosted here") as caught:
+            register.find(reference)
+        assert ("needs 6 digits" in str(caught.value)) == said
+
+    with_register(told, story)
+
+
 def test_names_and_domains_are_taken_once(told):
     def story(register, archive):
         one = register.enter(archive(1, name="a", domain="x.example"))

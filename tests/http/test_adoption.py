@@ -1,5 +1,7 @@
 """Folders of the daemon's host over HTTP: taken over, copied, filling an archive."""
 
+import asyncio
+
 import pytest
 from tests.helpers.adopted import foreign
 from tests.helpers.api import running_api
@@ -34,7 +36,7 @@ async def test_a_folder_with_an_archive_is_taken_over(api, tmp_path):
     )
     job = await ended(api, shown["job"])
     assert (job["kind"], job["state"], job["progress"]) == ("adopt", "done", 1)
-    assert "as they should be" in job["text"]
+    assert "all is as it should be" in job["text"]
     assert (await api.ask(f"{ARCHIVES}/theirs/files/a.txt?wait=1")).body == made.bytes_of("a.txt")
     again = await api.post(ARCHIVES, {"folder": str(made.folder)})
     assert (again.status, again.json["key"]) == (200, made.key.hex)
@@ -72,6 +74,21 @@ async def test_what_was_copied_is_copied_again_as_often_as_one_likes(api, tmp_pa
     assert (otherwise.status, otherwise.kind) == (409, "exists")
 
 
+async def test_a_copy_is_made_also_while_another_folder_fills_the_archive(api, tmp_path):
+    made = foreign("cli-share", tmp_path / "folder")
+    assert (await api.post(ARCHIVES, {"link": made.key.hex})).status == 201
+    ending, jobs = asyncio.Event(), api.library.workshop.jobs
+    other = jobs.start("adopt", made.key, lambda job: ending.wait(), unit="bytes")
+    for _ in range(2):
+        answer = await api.post(ARCHIVES, {"folder": str(made.folder), "copy": True})
+        assert answer.status == 200
+    (copy,) = [job for job in jobs.all() if job is not other]
+    ending.set()
+    assert (await ended(api, copy.id))["state"] == "done"
+    shown = (await api.ask(f"{ARCHIVES}/{made.key.hex}")).json
+    assert shown["version"] == made.expected["version"]
+
+
 async def test_a_copy_fills_what_is_hosted_already(api, tmp_path):
     made = foreign("cli-share", tmp_path / "folder")
     assert (await api.post(ARCHIVES, {"link": made.key.hex})).status == 201
@@ -99,7 +116,7 @@ async def test_a_folder_fills_an_archive(api, tmp_path):
     assert answer.headers["location"] == f"{V1}/jobs/{answer.json['id']}"
     job = await ended(api, answer.json["id"])
     assert (job["kind"], job["state"]) == ("adopt", "done")
-    assert job["text"].endswith("blocks were taken from the folder")
+    assert job["text"].endswith("blocks taken from the folder")
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,20 @@
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+from aiohttp import web
 from tests.helpers.api import TOKEN, read_answer, running_api
 from tests.helpers.daemon import eventually
 from tests.helpers.gateway import running_gateway
 from tests.helpers.pieces import missing
 
 from datd.http import listener
-from datd.http.listener import MAX_CONNECTIONS_OF_ONE, is_loopback, network_of
+from datd.http.listener import MAX_CONNECTIONS_OF_ONE, Listener, is_loopback, network_of
 from datd.http.server import ApiServer
 
 V1 = "/api/v1"
@@ -230,3 +232,31 @@ async def test_l22_no_one_host_shuts_the_others_out_with_open_connections(tmp_pa
             return (await answer(address)).status == 200
 
         await eventually(served, what="room for another connection")
+
+
+async def test_a_name_of_both_families_is_listened_on_where_there_is_one_only(monkeypatch):
+    """`localhost` on a host without IPv6."""
+    made = socket.socket
+
+    def without_ipv6(family: int = socket.AF_INET, *rest: Any, **more: Any) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+        return made(family, *rest, **more)
+
+    async def both(*_: Any, **__: Any) -> list[Any]:
+        kind = (socket.SOCK_STREAM, 6, "")
+        return [
+            (socket.AF_INET6, *kind, ("::1", 0, 0, 0)),
+            (socket.AF_INET, *kind, ("127.0.0.1", 0)),
+        ]
+
+    app = web.Application()
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio.get_running_loop(), "getaddrinfo", both, raising=False)
+        patched.setattr(socket, "socket", without_ipv6)
+        opened = Listener(app, "the API", "api")
+        port = await opened.open("localhost", 0)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    await writer.wait_closed()
+    await opened.close()

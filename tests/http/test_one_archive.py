@@ -1,5 +1,6 @@
 import asyncio
 
+from tests.helpers.daemon import eventually
 from tests.helpers.operations.row import filled, put, send, theirs
 
 
@@ -11,6 +12,11 @@ async def etag(api, path, query=""):
 
 async def test_nothing_new_is_304_and_anything_new_is_not(api):
     path = await filled(api)
+
+    async def counted():  # which goes on in the background
+        return (await api.ask(path)).json["files"] == 3
+
+    await eventually(counted)
     known = await etag(api, path)
     again = await api.ask(path, f"If-None-Match: {known}")
     assert (again.status, again.body, again.headers["etag"]) == (304, b"", known)

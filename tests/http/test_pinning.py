@@ -2,6 +2,7 @@ import json
 
 import pytest
 from tests.helpers.api import TOKEN, running_api
+from tests.helpers.daemon import eventually
 
 from datd.errors import StorageError
 from datd.http.attempts import MAX_FAILURES
@@ -68,10 +69,14 @@ async def test_pins_are_added_listed_read_renamed_and_removed(ada):
 async def test_items_tell_what_the_archive_says_of_itself(ada, api):
     hosted = await api.host("archival-nested", domain="x.example")
     async with api.library.find(hosted.key.hex).opened():
-        pass
+
+        async def counted():  # which goes on in the background
+            return (await api.ask(hosted.path)).json["title"]
+
+        title = await eventually(counted)
     item = (await ada.ask("/v1/dats/add", {"url": hosted.key.hex})).json
     shown = (await api.ask(hosted.path)).json
-    assert item["title"] == (shown["title"] or None)
+    assert item["title"] == title
     assert item["diskUsage"] == shown["bytes"]["have"] > 0
     assert item["additionalUrls"] == ["https://x.example/"]
     assert (await ada.ask("/v1/accounts/account")).json["diskUsage"] == item["diskUsage"]

@@ -1,16 +1,23 @@
 import asyncio
+import contextlib
+import hashlib
 import json
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from tests.helpers.api import TOKEN, running_api
+from tests.helpers.daemon import eventually
+from tests.helpers.folders import write
 from tests.helpers.operations.row import ARCHIVES, filled, nowhere, send
 
+from datd.books import answers as book
+from datd.books.answers import Page
 from datd.catalogue import Catalogue
 from datd.hosting.keeping.room import Room
 from datd.http import inputs
 from datd.http.replays import KEPT_SECONDS, MAX_BODY, MAX_KEPT, Replays
+from datd.keys import Key
 
 KEY = 'Idempotency-Key: "8e03978e-40d5-43dd-bc93-6894a57f9324"'
 
@@ -127,6 +134,36 @@ async def test_what_a_crash_cut_short_is_brought_to_its_end(tmp_path):
         assert await count(api) == 1
 
 
+async def test_a_folder_that_a_crash_cut_short_gets_its_title_and_is_watched(tmp_path):
+    folder = tmp_path / "site"
+    write(folder / "a.txt", b"a")
+    body = {"folder": str(folder), "title": "One", "watch": True, "adopt": "never"}
+    (tmp_path / "data").mkdir()
+
+    def noted(key):
+        """What such a request writes down with the archive, and the crash leaves."""
+        name = json.dumps(["api.token", f"POST {ARCHIVES}", KEY.partition('"')[2][:-1]])
+        asked = hashlib.sha256(json.dumps(body).encode()).hexdigest()
+        return lambda database: book.save(database, Page(name, asked, key.hex, None))
+
+    async with running_api(tmp_path / "data") as api:
+        await api.library.create(name="one", source=folder, watch=True, noted=noted)
+    async with running_api(tmp_path / "data") as api:
+        made = await api.post(ARCHIVES, body, KEY)
+        assert (made.status, await count(api)) == (201, 1)
+        assert json.loads((folder / "dat.json").read_text())["title"] == "One"
+        ours = api.library.find("one")
+        await eventually(lambda: not ours.record.importing)
+        assert await title(api) == "One"
+        write(folder / "later.txt", b"b")
+        later = f"{ARCHIVES}/one/files/later.txt"
+
+        async def published():
+            return (await api.ask(later)).status == 200
+
+        await eventually(published, seconds=120)
+
+
 async def test_what_is_gone_again_is_made_anew(tmp_path):
     body = {"new": {"title": "One"}, "name": "one"}
     async with running_api(tmp_path) as api:
@@ -217,6 +254,53 @@ async def test_an_answer_is_kept_for_a_day(counting):
     assert await ask("one") == 1
     now[0] = KEPT_SECONDS + 1
     assert await ask("one") == 2
+
+
+async def test_a_key_that_is_used_again_after_a_day_is_known_after_a_crash(tmp_path):
+    now, done = [0.0], []
+    full: list[bool] = []
+
+    @contextlib.asynccontextmanager
+    async def server():
+        catalogue = Catalogue(tmp_path / "catalogue.sqlite3")
+        await catalogue.open()
+        replays = Replays(catalogue, clock=lambda: now[0])
+
+        async def answer(request):
+            async def work(noted):
+                done.append("made")
+                await catalogue.together(noted(Key(bytes(32))))
+                if full:
+                    raise web.HTTPInsufficientStorage
+                return web.Response(body=b"", content_type="text/plain")
+
+            async def go_on(key):
+                done.append("gone on with")
+                return web.Response(body=b"", content_type="text/plain")
+
+            return await replays.once(request, work, go_on)
+
+        app = web.Application()
+        app.router.add_post("/", answer)
+        async with TestClient(TestServer(app)) as client:
+
+            async def ask(key):
+                return (await client.post("/", headers={"Idempotency-Key": key})).status
+
+            yield ask
+        await catalogue.close()
+
+    async with server() as ask:
+        assert await ask("one") == 200
+        now[0] = KEPT_SECONDS + 1
+        full.append(True)
+        assert await ask("one") == 507
+        full.clear()
+        assert await ask("two") == 200  # what is forgotten is torn out of the book with this one
+    async with server() as ask:
+        del done[:]
+        assert await ask("one") == 200
+    assert done == ["gone on with"]
 
 
 async def test_rule_4_no_more_than_so_many_are_kept(counting):

@@ -51,7 +51,7 @@ async def test_a_limit_holds_at_once_and_is_in_the_numbers(api):
 
 async def test_a_quota_holds_at_once(api):
     assert (await change(api, storage={"max_bytes": 0, "keep_free": 0})).status == 200
-    assert "limit of 0 bytes" in api.library.services.room.refusal(0)
+    assert "raise storage.max_bytes" in api.library.services.room.refusal(0)
 
 
 async def test_what_is_not_possible_changes_nothing(api):

@@ -3,7 +3,7 @@ import stat as file_mode
 from pathlib import Path
 
 import pytest
-from tests.helpers.folders import hashes_in, make_varied_folder, write
+from tests.helpers.folders import hashes_in, make_varied_folder, opened_below, write
 from tests.helpers.imports import finish, import_folder, outcome, wall_clock
 from tests.helpers.own_archives import files, new_archive, put, read, written
 
@@ -276,7 +276,6 @@ def test_rules_that_are_not_understood_stop_it_before_anything_is_published(fold
 
 def test_no_descriptor_stays_open(folder: Path):
     fill(folder, "a", "b/c")
-    before = len(os.listdir("/proc/self/fd"))
     archive = new_archive()
     import_folder(archive, folder, follow_links="all")
     cut_short = Importer(archive, folder, now=wall_clock)
@@ -286,7 +285,7 @@ def test_no_descriptor_stays_open(folder: Path):
     (folder / ".datignore").write_text("*(x)")
     with pytest.raises(ConfigError):
         Importer(archive, folder, now=wall_clock)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert opened_below(folder) == []
 
 
 def test_by_content_a_file_is_as_readable(tmp_path: Path):

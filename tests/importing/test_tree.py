@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.helpers.folders import opened_below
 
 from datd.errors import FolderRefused
 from datd.importing.tree import FolderTree, NotRegular
@@ -30,7 +31,6 @@ def test_files_are_opened_by_their_path_in_the_folder(tmp_path: Path):
 
 def test_no_descriptor_stays_open(tmp_path: Path):
     (tmp_path / "a" / "b" / "c").mkdir(parents=True)
-    before = os.listdir("/proc/self/fd")
     tree = FolderTree(tmp_path)
     for path in ("a", "a/b", "a/b/c", "a"):
         with tree.listing(path):
@@ -39,9 +39,9 @@ def test_no_descriptor_stays_open(tmp_path: Path):
             tree.open_file(f"{path}/absent")
     with pytest.raises(FileNotFoundError):
         tree.stat("absent/x")
-    assert len(os.listdir("/proc/self/fd")) <= len(before) + 2
+    assert 0 < len(opened_below(tmp_path)) <= 2
     tree.close()
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert opened_below(tmp_path) == []
 
 
 def test_t44_a_link_is_never_followed_wherever_it_stands(tmp_path: Path):
@@ -64,10 +64,10 @@ def test_t44_a_link_is_never_followed_wherever_it_stands(tmp_path: Path):
 def test_t44_a_pipe_in_the_place_of_a_file_does_not_make_us_wait(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe")
     tree = FolderTree(tmp_path)
-    before = os.listdir("/proc/self/fd")
+    before = opened_below(tmp_path)
     with pytest.raises(NotRegular):
         tree.open_file("pipe")
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert opened_below(tmp_path) == before
     tree.close()
 
 

@@ -204,3 +204,25 @@ def is_in_memory(descriptor: int, offset: int) -> bool:
         return os.preadv(descriptor, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
     except BlockingIOError:
         return False
+
+
+def test_c5_d11_a_new_file_is_whole_on_the_disk_before_it_takes_the_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path, done = tmp_path / "file", []
+    replace_file(path, b"old")
+    rename = Path.rename
+
+    def flushed(descriptor: int) -> None:
+        done.append((Path(os.readlink(f"/proc/self/fd/{descriptor}")).name, path.read_bytes()))
+
+    def renamed(self: Path, target: Path) -> Path:
+        assert self.read_bytes() == b"new"
+        done.append(("rename", path.read_bytes()))
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fdatasync", flushed)
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(Path, "rename", renamed)
+    replace_file(path, b"new")
+    assert done == [(".file.new", b"old"), ("rename", b"old"), (tmp_path.name, b"new")]

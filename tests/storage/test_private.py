@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from datd.errors import StorageError
-from datd.storage.private import create_private, read_private
+from datd.storage.private import create_private, make_database_private, read_private
 
 
 def test_t50_secrets_are_made_for_the_owner_only(tmp_path: Path):
@@ -57,3 +57,20 @@ def test_c7_a_failed_write_leaves_no_half_secret(tmp_path: Path, monkeypatch: py
     with pytest.raises(StorageError, match="free some space"):
         create_private(tmp_path / "key", b"secret")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_t50_databases_are_for_the_owner_only_those_of_earlier_versions_too(tmp_path: Path):
+    new, old = tmp_path / "new.sqlite3", tmp_path / "old.sqlite3"
+    before = os.umask(0o022)
+    try:
+        make_database_private(new)
+    finally:
+        os.umask(before)
+    beside = [old, tmp_path / "old.sqlite3-wal", tmp_path / "old.sqlite3-shm"]
+    for file in beside:
+        file.write_bytes(b"content")
+        file.chmod(0o644)
+    for _ in range(2):
+        make_database_private(old)
+    assert [file.read_bytes() for file in beside] == [b"content"] * 3
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (new, *beside)} == {0o600}

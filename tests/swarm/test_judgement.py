@@ -132,3 +132,13 @@ def test_l28_ten_lines_a_minute_about_one_host(caplog):
         for _ in range(50):
             court.judge.talk(connection, ProtocolError("nonsense"), court.now)
     assert caplog.text.count("dropped") == 10
+
+
+def test_l28_the_next_minute_has_lines_of_its_own(caplog):
+    court = Court()
+    with caplog.at_level(logging.INFO):
+        connection = court.talk()
+        for now in (court.now, court.now + 61):
+            for _ in range(50):
+                court.judge.talk(connection, ProtocolError("nonsense"), now)
+    assert caplog.text.count("dropped") == 20

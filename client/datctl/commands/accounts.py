@@ -158,7 +158,10 @@ async def remove(
         asking.require_person("accounts remove")
     async with daemon.client() as dat:
         found = await dat.account(name)
-        question = f"Remove {found.name}, with {found.pins} archives unless others want them?"
+        question = (
+            f"Remove {found.name}, with {output.count_text(found.pins, 'archive')} unless "
+            "others want them?"
+        )
         if not yes and not asking.agrees(question):
             output.note("nothing is removed")
             return
@@ -171,7 +174,7 @@ def _tell(found: "Account", json: bool) -> None:
         output.print_json(found)
         return
     output.say(
-        f"{found.name}: {found.pins} of {found.max_pins} archives, "
+        f"{found.name}: {found.pins} of {output.count_text(found.max_pins, 'archive')}, "
         f"{output.size_text(found.bytes)} of {output.size_text(found.max_bytes)}"
     )
 

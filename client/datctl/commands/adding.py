@@ -198,7 +198,9 @@ async def _add_list(
     else:
         _print_results(results)
     if failed:
-        raise DatdError(f"{len(failed)} of {len(results)} links could not be added")
+        raise DatdError(
+            f"{len(failed)} of {output.count_text(len(results), 'link')} could not be added"
+        )
 
 
 async def _listed(

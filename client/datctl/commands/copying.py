@@ -345,7 +345,7 @@ def _file_target(dest: Path, path: str) -> tuple[Path, str]:
 
 def _so_far(report: "Report") -> str:
     kept = f", {report.kept} kept" if report.kept else ""
-    return f"{report.files} files, {output.size_text(report.size)}{kept}"
+    return f"{output.count_text(report.files, 'file')}, {output.size_text(report.size)}{kept}"
 
 
 def _on_the_way(report: "Report", total: int | None, pace: waiting.Pace) -> str:
@@ -367,8 +367,8 @@ def _tell(report: "Report") -> None:
         raise NoPeers(
             504,
             "no_peers",
-            f"{len(report.missing)} files are missing, since no peer gave them in time; "
-            "the same command fetches them when one does",
+            f"missing: {output.count_text(len(report.missing), 'file')} that no peer gave in time; "
+            "the same command goes on when one does",
         )
 
 

@@ -133,7 +133,8 @@ def _read(setting: str, text: str) -> Any:
         return int(text)
     if text.strip() == "0":
         return 0
-    return amounts.size(text.strip().removesuffix("/s"))
+    rate = setting.startswith("network.")
+    return amounts.size(text.strip().removesuffix("/s") if rate else text)
 
 
 def _value(one: "Setting") -> str:

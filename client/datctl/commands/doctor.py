@@ -50,7 +50,8 @@ async def doctor(*, json: JsonOption = False, daemon: DaemonOption) -> None:
         _print(findings)
     failed = sum(finding.state == "fail" for finding in findings)
     if failed:
-        raise DatdError(f"{failed} of {len(findings)} checks failed: do what the arrows say")
+        checks = output.count_text(len(findings), "check")
+        raise DatdError(f"{failed} of {checks} failed: do what the arrows say")
 
 
 def _print(findings: "list[Finding]") -> None:

@@ -133,7 +133,8 @@ def _tagged(archive: "Archive") -> str:
 
 def _saved(archive: "Archive") -> str:
     saved = archive.saved
-    return f"{saved.blocks} blocks, {output.size_text(saved.bytes)} that were here already"
+    blocks = output.count_text(saved.blocks, "block")
+    return f"{blocks}, {output.size_text(saved.bytes)} that were here already"
 
 
 def _own(archive: "Archive") -> list[tuple[str, str]]:
@@ -260,5 +261,5 @@ def _confirm(archives: "Sequence[Archive]", *, keep_data: bool, delete_key: bool
     what = "Their files stay." if keep_data else "What is stored of them is deleted."
     if delete_key:
         what += " Their secret keys are deleted."
-    if not asking.agrees(f"Stop hosting {len(archives)} archive(s)? {what}"):
+    if not asking.agrees(f"Stop hosting {output.count_text(len(archives), 'archive')}? {what}"):
         raise DatdError("nothing was removed")

@@ -200,5 +200,5 @@ async def verify(
         output.print_json(ended)
     if failed:
         late = all(isinstance(error, TimedOut) for error in failed)
-        kind, what = (TimedOut, "are not done") if late else (DatdError, "could not be verified")
-        raise kind(f"{len(failed)} of {len(archives)} archives {what}")
+        kind, what = (TimedOut, "not done") if late else (DatdError, "could not be verified")
+        raise kind(f"{len(failed)} of {output.count_text(len(archives), 'archive')} {what}")

@@ -188,7 +188,10 @@ def _daemon_fields(stats: "DaemonStats") -> list[tuple[str, str]]:
         ("discovery", ", ".join(stats.networks) or "none"),
         *[field for network in stats.details for field in _network_fields(network)],
         ("archives", f"{sum(stats.archives.values())}" + (f": {states}" if states else "")),
-        ("stored", f"{output.size_text(stats.bytes)} in {stats.blocks} blocks"),
+        (
+            "stored",
+            f"{output.size_text(stats.bytes)} in {output.count_text(stats.blocks, 'block')}",
+        ),
         ("peers", f"{stats.peers.connected} connected, {stats.peers.known} known"),
         (
             "down",
@@ -209,7 +212,7 @@ def _limit(rate: int | None) -> str:
 
 def _network_fields(network: "Network") -> list[tuple[str, str]]:
     """A line for a network, and one for each part of it that does not work."""
-    numbers = ", ".join(f"{count} {name}" for name, count in network.numbers.items())
+    numbers = ", ".join(f"{name} {count}" for name, count in network.numbers.items())
     answering = sum(bool(part.working) for part in network.parts)
     parts = f"{answering} of {len(network.parts)} answer" if network.parts else ""
     state = {True: "", False: "does not work", None: ""}[network.working]

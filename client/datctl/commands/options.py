@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from cyclopts import Parameter
 
+from datctl import output
 from datctl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Daemon:
         """A client for it, to be opened."""
         from datctl.client import Client  # its models cost a quarter of a second
 
-        return Client(self.api, token=self.token)
+        return Client(self.api, token=self.token, on_silence=output.note)
 
 
 def require_seconds(_: object, value: float | None) -> None:

@@ -380,7 +380,9 @@ async def adopt(
     if failed == 1 and late:
         raise TimedOut("it is not done yet")
     if failed:
-        raise DatdError(f"{failed} of {len(folders)} folders could not be taken over")
+        raise DatdError(
+            f"{failed} of {output.count_text(len(folders), 'folder')} could not be taken over"
+        )
 
 
 async def _hosted(dat: "Client", archive: str) -> None:

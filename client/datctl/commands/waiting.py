@@ -60,9 +60,10 @@ def _on_the_way(archive: "Archive", pace: "Pace") -> str:
     parts = [archive.state, wording.amount(archive), output.rate_text(archive.rates.download)]
     rate = pace.rate(archive.bytes.have)
     left = archive.bytes.total - archive.bytes.have
+    peers = f"{archive.peers.connected} of {output.count_text(archive.peers.known, 'peer')}"
     if rate > 0 and left > 0:
         parts.append(f"{output.span_text(left / rate)} left")
-    return ", ".join([*parts, f"{archive.peers.connected} of {archive.peers.known} peers"])
+    return ", ".join([*parts, peers])
 
 
 async def _web_troubles(dat: "Client", archive: "Archive") -> str:
@@ -121,7 +122,7 @@ def _progress_of(job: "Job", pace: "Pace") -> tuple[float, float | None, str]:
     if job.unit == "bytes" and job.total:
         parts.append(f"{output.size_text(job.done)} of {output.size_text(job.total)}")
     elif job.total:
-        parts.append(f"{job.done} of {job.total} {job.unit}")
+        parts.append(f"{job.done} of {output.count_text(job.total, job.unit.removesuffix('s'))}")
     rate = pace.rate(job.done)
     if rate:
         if job.unit == "bytes":

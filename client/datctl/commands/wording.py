@@ -43,5 +43,5 @@ def conflict(archive: "Archive") -> str:
     """What is wrong with its histories."""
     if archive.conflict is None:
         return "none"
-    refused = archive.conflict.refused.length
-    return f"two histories were signed with its key; the other one has {refused} blocks"
+    blocks = output.count_text(archive.conflict.refused.length, "block")
+    return f"two histories were signed with its key; the other one has {blocks}"

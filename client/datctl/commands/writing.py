@@ -169,7 +169,7 @@ async def _put_all(
             rate = pace.rate(done)
             left = f", {output.span_text((total - done) / rate)} left" if rate else ""
             amount = f"{output.size_text(done)} of {output.size_text(total)}"
-            told = f"{len(written)} of {len(sources)} files, {amount}"
+            told = f"{len(written)} of {output.count_text(len(sources), 'file')}, {amount}"
             progress.update(done, total or None, f"{told}, {output.rate_text(rate)}{left}")
 
         for source in sources:

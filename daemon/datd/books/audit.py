@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from datd.words import counted
+
 log = logging.getLogger(__name__)
 
 # A change a second for half a day each; with six of them a busy daemon looks back for days, and a
@@ -142,7 +144,8 @@ class AuditLog:
             self._lost += len(lines)
             return
         if self._lost:
-            log.error("%s lacks %d lines: the disk took nothing", self._path, self._lost)
+            lost = counted(self._lost, "line")
+            log.error("%s lacks %s: the disk took nothing", self._path, lost)
         self._failed, self._lost = False, 0
 
     def _append(self, data: bytes) -> None:

@@ -22,7 +22,7 @@ from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.reach import Reach
 from datd.hosting.services import Services
-from datd.hosting.stats import Traffic
+from datd.hosting.stats import Savings, Traffic
 from datd.hosting.telling.news import News
 from datd.hosting.views import ArchiveView, EntryView, PeerView, State
 from datd.keys import Key
@@ -290,12 +290,10 @@ class HostedArchive:
 
     def blocks_stored(self, live: LiveFeed, stored: Stored) -> None:
         """Blocks were written: count them, and see whether the archive is complete."""
-        opened = self._opened
-        if opened is None:
+        if (opened := self._opened) is None:
             return
-        now = self._services.clock()
-        self.traffic.downloaded.add(stored.size, now)
-        self._services.traffic.downloaded.add(stored.size, now)
+        for traffic in (self.traffic, self._services.traffic):
+            traffic.downloaded.add(stored.size, self._services.clock())
         self._services.room.held += stored.size
         if live is opened.metadata:
             self.record.updated_at = self._services.wall_clock()
@@ -305,6 +303,8 @@ class HostedArchive:
 
     def blocks_taken_over(self, live: LiveFeed, stored: Stored) -> None:
         """Blocks were found on this machine, and written here, too."""
+        for traffic in (self.traffic, self._services.traffic):
+            traffic.saved.add(Savings(blocks=len(stored.here), bytes=stored.size))
         self._services.room.held += stored.size
         if live.picker.idle:
             self._stock.soon()

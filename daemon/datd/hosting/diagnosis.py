@@ -15,6 +15,7 @@ from datd.hosting.folders.folder import REPORT
 from datd.hosting.host_checks import Finding
 from datd.hosting.library import Library
 from datd.hosting.views import NetworkView, PeerView
+from datd.words import counted
 
 # A disk that hangs for so long is a finding by itself.
 HOST_SECONDS = 5.0
@@ -59,7 +60,8 @@ async def diagnose(library: Library) -> list[Finding]:
         *await in_time(of_host, folder),
         *discovery(view.network_views),
         *transports(view.network_views),
-        reachable(view.network_views, view.port, peers, now - view.started_at),
+        taken(services.wanted_port, view.port)
+        or reachable(view.network_views, view.port, peers, now - view.started_at),
         *state_of(archives, now),
     ]
 
@@ -155,6 +157,18 @@ def transports(views: Sequence[NetworkView]) -> list[Finding]:
     return [Finding("transports", "ok", f"in use: {names}")]
 
 
+def taken(wanted: int, port: int) -> Finding | None:
+    """Whether we listen elsewhere than the settings say, where no firewall lets anybody in."""
+    if wanted in (0, port):
+        return None
+    text = f"port {wanted} was taken when datd started: peers reach us at {port}"
+    advice = (
+        f"firewalls and routers were opened for {wanted}, if at all: see who has it (ss -lntup, "
+        f"as root), end that, and restart datd; or set swarm.port to {port}, and open that"
+    )
+    return Finding("port", "warn", text, advice)
+
+
 def reachable(
     views: Sequence[NetworkView], port: int, peers: Sequence[PeerView], uptime: float
 ) -> Finding:
@@ -175,7 +189,7 @@ def reachable(
         "or with swarm.port_mapping = true"
     )
     if callers:
-        return Finding("port", "ok", f"port {port}: {callers} peers called us{where}")
+        return Finding("port", "ok", f"port {port}: called by {counted(callers, 'peer')}{where}")
     if mapping is not None and mapping.working:
         return Finding("port", "ok", f"port {port}: {mapping.remark}")
     if mapping is not None:
@@ -201,9 +215,9 @@ def state_of(archives: Sequence[HostedArchive], now: float) -> list[Finding]:
         text = f"{_called(archive)} has two histories, both signed with its key"
         advice = "keep one: datctl show tells which; datctl fork makes a new archive of it"
         found.append(Finding("archive", "fail", text, advice))
-    for group, what in ((failing, "are in error"), (split, "have two histories")):
+    for group, what in ((failing, "in error"), (split, "with two histories")):
         if len(group) > MAX_NAMED:
-            text = f"{len(group) - MAX_NAMED} more archives {what}"
+            text = f"{counted(len(group) - MAX_NAMED, 'more archive')} {what}"
             found.append(Finding("archive", "fail", text, "see datctl list"))
     alone = [one for one in archives if one.state == "seeding" and is_alone(one, now)]
     if alone:

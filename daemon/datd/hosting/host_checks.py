@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from datd.words import counted
+
 FindingState = Literal["ok", "warn", "fail"]
 
 # This code was written later, so no clock that is right shows an earlier time.

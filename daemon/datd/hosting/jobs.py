@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from datd.errors import Busy, DatdError, UnknownJob
@@ -47,6 +48,7 @@ class Job:
         skipped: Paths that were left out, and why: the first `MAX_SKIPPED`.
         started_at: Seconds since 1970.
         ended_at: Likewise; None while it runs.
+        copies: The folder whose archive is copied, for who asks for that again.
     """
 
     id: str
@@ -61,6 +63,7 @@ class Job:
     error: str | None = None
     skipped: list[tuple[str, str]] = field(default_factory=list)
     ended_at: float | None = None
+    copies: Path | None = None
     task: asyncio.Task[None] | None = None
 
     @property

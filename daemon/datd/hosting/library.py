@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import logging
-import shutil
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from datd.hosting.buffers import Share, Unfinished, Unsent
 from datd.hosting.changes import Changes
 from datd.hosting.copies import noting
 from datd.hosting.folders.adoption import Adoption, require_possible
+from datd.hosting.folders.leftovers import Leftovers
 from datd.hosting.folders.opening import look_at
 from datd.hosting.history_index import HistoryIndex
 from datd.hosting.jobs import Job
@@ -28,7 +28,6 @@ from datd.hosting.peer import PeerConnection
 from datd.hosting.register import Register
 from datd.hosting.services import Services
 from datd.hosting.settings import AS_DAT_DOES, Settings, record_of, require_same
-from datd.hosting.stats import Savings
 from datd.hosting.telling import news
 from datd.hosting.telling.herald import Herald
 from datd.hosting.toll import Toll
@@ -74,6 +73,7 @@ class Library:
         self._looking: set[asyncio.Task[None]] = set()
         self._started_at = services.wall_clock()
         self._adding = asyncio.Lock()
+        self._leftovers = Leftovers(services.pool.shrink, self._adding, self._register.all)
         self._unfinished: Unfinished[Line] = Unfinished()
         self._unsent = Unsent()
 
@@ -102,6 +102,7 @@ class Library:
             if turn % SAVE_TURNS == 0:
                 await self._save()
             if turn % RETRY_TURNS == 0:
+                self._soon(self._leftovers.again())
                 self._look_soon([a for a in self._register.all() if a.error and not a.paused])
 
     async def tidy(self, *, close: bool = False) -> None:
@@ -123,8 +124,7 @@ class Library:
         await self.versions.close()
         for task in self._looking:
             task.cancel()
-        if self._looking:
-            await asyncio.wait(self._looking)
+        await asyncio.gather(*self._looking, return_exceptions=True)
         await self.tidy(close=True)
         await self._save()
         await self.services.events.close()
@@ -177,7 +177,6 @@ class Library:
         Raises:
             ArchiveExists: It is hosted with other settings, or the name or domain is taken.
         """
-        services = self.services
         async with self._adding:
             known = self._register.of_key(key)
             if known is not None:
@@ -188,10 +187,10 @@ class Library:
                     await known.add_peer(address)
                 return known, False
             self._require_free(settings)
-            record = record_of(key, services.wall_clock(), peers, settings)
+            record = record_of(key, self.services.wall_clock(), peers, settings)
             record.pinned, record.shortname = version, shortname
             # A removal leaves the secret key of an archive of ours, unless told otherwise.
-            secret = await asyncio.to_thread(services.secrets.read, key.discovery_key)
+            secret = await asyncio.to_thread(self.services.secrets.read, key.discovery_key)
             record.writable = secret is not None
             archive = HostedArchive(record, self.services)
             # Files that lie there already (kept by a removal) are looked over before they are used.
@@ -393,7 +392,7 @@ class Library:
             if self.services.shelf is not None:
                 await self.services.shelf.known.forget(archive.key.discovery_key.raw)
             if not keep_data:
-                await asyncio.to_thread(shutil.rmtree, archive.folder, ignore_errors=True)
+                await self._leftovers.remove(archive.folder)
             if delete_key:
                 await asyncio.to_thread(self.services.secrets.remove, archive.key.discovery_key)
 
@@ -442,7 +441,8 @@ class Library:
             networks=services.networks,
             network_views=services.network_views(),
             limits=services.bandwidth.rates,
-            saved=Savings() if services.shelf is None else replace(services.shelf.savings),
+            saved=replace(services.traffic.saved),
+            damage=services.catalogue.damage,
         )
 
     def peers(self) -> list[PeerView]:

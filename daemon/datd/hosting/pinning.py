@@ -16,6 +16,7 @@ from datd.hosting.changes import Changes
 from datd.hosting.library import Library
 from datd.keys import Key
 from datd.records import Record
+from datd.words import counted, size_text
 
 # What tells an archive that is here for pins only. No word that an operator would choose himself:
 # what has it goes when nobody pins it any more.
@@ -147,12 +148,13 @@ class Pinning:
         used = self.usage(account)
         if used.pins >= account.max_pins:
             raise QuotaUsedUp(
-                f"this account may pin {account.max_pins} archives and does: remove one first"
+                f"this account may pin {counted(account.max_pins, 'archive')} and does: "
+                "remove one first"
             )
         if used.bytes >= account.max_bytes:
             raise QuotaUsedUp(
-                f"the archives of this account hold {used.bytes} bytes and may hold "
-                f"{account.max_bytes}: remove one first"
+                f"the archives of this account hold {size_text(used.bytes)} and may hold "
+                f"{size_text(account.max_bytes)}: remove one first"
             )
 
     async def _drop(self, account: str, key: Key) -> None:

@@ -1,5 +1,6 @@
 """Archives by key, name, discovery key and domain: how people and peers find one."""
 
+import re
 from collections.abc import ValuesView
 
 from datd.errors import ArchiveExists, KeyFormatError, UnknownArchive
@@ -9,6 +10,16 @@ from datd.naming import names
 
 # The beginning of a key that is enough to mean it, if only one archive has it.
 MIN_PREFIX = 6
+# What may be meant as a beginning, but is too short; a version can follow.
+_TOO_SHORT = re.compile(rf"[0-9a-fA-F]{{1,{MIN_PREFIX - 1}}}(?:\+.*)?", re.DOTALL)
+
+
+def unknown(reference: str) -> str:
+    """That no archive is called so, and what may be amiss with it; nothing of what is hosted."""
+    text = f"no archive {reference[:80]!r} is hosted here"
+    if _TOO_SHORT.fullmatch(reference):
+        return f"{text}; the beginning of a key needs {MIN_PREFIX} digits or more"
+    return text
 
 
 class Register:
@@ -103,7 +114,7 @@ class Register:
                     reference.lower()
                 )
         if archive is None:
-            raise UnknownArchive(f"no archive {reference[:80]!r} is hosted here")
+            raise UnknownArchive(unknown(reference))
         return archive
 
     def _find_by_host(self, reference: str) -> HostedArchive | None:

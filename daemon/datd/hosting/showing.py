@@ -11,6 +11,7 @@ from datd.hosting.views import ArchiveView, Chunking, Mode, PeerView, Progress, 
 from datd.keys import Key
 from datd.records import Record
 from datd.swarm import peer as swarm
+from datd.words import counted
 
 if TYPE_CHECKING:
     from datd.hosting.peer import PeerConnection
@@ -45,7 +46,7 @@ def archive_view(
     if error is None and record.conflict is not None:
         error = (
             "the key of this archive has signed two histories: the one that came first is kept and "
-            f"served, another of {record.conflict.refused.length} blocks is refused"
+            f"served, another of {counted(record.conflict.refused.length, 'block')} is refused"
         )
     return ArchiveView(
         key=key.hex,

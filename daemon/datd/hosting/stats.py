@@ -39,11 +39,11 @@ class Meter:
 
 @dataclass(slots=True)
 class Savings:
-    """What asking for hashes before content brought, since the daemon's start.
+    """What was found on this host instead of being fetched, since the daemon's start.
 
     Attributes:
-        asked: Hashes asked for.
-        blocks: Blocks taken over instead of being fetched.
+        asked: Hashes asked for, before content, to find blocks in other archives.
+        blocks: Blocks taken over from those, or from folders that somebody named.
         bytes: Their bytes.
     """
 

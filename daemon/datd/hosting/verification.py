@@ -27,7 +27,7 @@ async def verify(archive: HostedArchive, job: Job) -> None:
         damaged = 0
         for live in opened.live_feeds:
             damaged += await _verify(opened, live, job)
-    job.text = f"{counted(job.done, 'block')} checked, and all as it should be"
+    job.text = f"{counted(job.done, 'block')} checked: all is as it should be"
     if damaged:
         job.done -= damaged
         blocks = counted(job.done + damaged, "block")

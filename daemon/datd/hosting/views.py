@@ -185,3 +185,4 @@ class DaemonView:
     network_views: list[NetworkView] = field(default_factory=list)
     saved: Savings = field(default_factory=Savings)
     limits: Rates = field(default_factory=lambda: Rates(None, None))
+    damage: str | None = None

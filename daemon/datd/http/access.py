@@ -7,6 +7,7 @@ from aiohttp import web
 
 from datd.errors import UnknownArchive
 from datd.hosting.archive import HostedArchive
+from datd.hosting.register import unknown
 from datd.http.operation import Scope
 from datd.keys import Key
 
@@ -73,7 +74,7 @@ def find_visible(
     else:
         if access.may_see(archive.key):
             return archive
-    raise UnknownArchive(f"no archive {reference[:80]!r} is hosted here")
+    raise UnknownArchive(unknown(reference))
 
 
 _ACCESS = web.RequestKey("access", Access)

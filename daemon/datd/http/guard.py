@@ -11,6 +11,7 @@ from aiohttp.typedefs import Middleware
 
 from datd.errors import UnknownArchive
 from datd.hosting.archive import HostedArchive
+from datd.hosting.register import unknown
 from datd.http.access import NOBODY, Access, set_access
 from datd.http.attempts import MAX_FAILURES, FailedAttempts
 from datd.http.credentials import Credentials, SocketUsers, from_unix_socket, sent_secret
@@ -203,7 +204,7 @@ class Guard:
 
 
 def _unknown(reference: str) -> UnknownArchive:
-    return UnknownArchive(f"no archive {reference[:80]!r} is hosted here")
+    return UnknownArchive(unknown(reference))
 
 
 def _check_scope(operation: Operation, access: Access) -> None:

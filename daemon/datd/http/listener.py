@@ -331,21 +331,38 @@ async def _bind_tcp(host: str, port: int) -> list[socket.socket]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []
+    refusal: OSError | None = None
     try:
-        for family, kind, number, _, address in dict.fromkeys(found):
-            listener = socket.socket(family, kind, number)
-            sockets.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind(address)
-            listener.listen(BACKLOG)
-            listener.setblocking(False)
+        for family, _, _, _, address in dict.fromkeys(found):
+            try:
+                sockets.append(_bind_one(family, address))
+            except OSError as error:
+                # A name like localhost often means both families on hosts that have one only.
+                if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                    raise
+                refusal = refusal or error
+        if not sockets and refusal is not None:
+            raise refusal
     except BaseException:
         for listener in sockets:
             listener.close()
         raise
     return sockets
+
+
+def _bind_one(family: int, address: Any) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
 
 def _reason(error: OSError) -> str:

@@ -162,14 +162,13 @@ class OwnRoutes:
             Busy: Too much is under way.
             StorageError: The disk refuses.
         """
-        if (await archive.view()).version > 0:
-            return  # its first entry is what is to be done
         if isinstance(asked, NewEmpty):
             fields = _described(asked.new)
-            if fields:
+            # Its first entry is all that is to be done.
+            if fields and (await archive.view()).version == 0:
                 await self._library.publisher.describe(archive, fields)
-        elif archive.record.source is not None:
-            await self._library.workshop.rescan(archive)
+        elif isinstance(asked, NewFolder):
+            await self._library.workshop.begin(archive, _described(asked))
 
     async def publish(
         self, asked: NewFolder, peers: Sequence[Address], noted: Noted | None = None

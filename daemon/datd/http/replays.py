@@ -84,7 +84,7 @@ class Replays:
         self._catalogue = catalogue
         self._clock = clock
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
-        self._forgotten: list[str] = []
+        self._forgotten: set[str] = set()  # that the book still has
         self._loading = asyncio.Lock()
         self._loaded = False
 
@@ -132,12 +132,15 @@ class Replays:
         if kept.answer is not None:
             return _again(kept.answer)
         kept.under_way = True
+        made = kept.made
         try:
             return await self._carry_out(name, kept, work, go_on)
         finally:
             kept.under_way = False
             if kept.made is None and kept.answer is None:
                 del self._kept[name]  # nothing came of it
+                if made is not None:
+                    self._forgotten.add(name)
 
     async def _carry_out(
         self,
@@ -148,6 +151,7 @@ class Replays:
     ) -> web.Response:
         def noted(key: Key) -> Write:
             kept.made = key.hex
+            self._forgotten.discard(name)  # of an earlier request with that key
             page = Page(name, kept.asked, key.hex, None)
             return lambda database: book.save(database, page)
 
@@ -165,7 +169,7 @@ class Replays:
         return response
 
     async def _save(self, page: Page) -> None:
-        forgotten, self._forgotten = self._forgotten, []
+        forgotten, self._forgotten = self._forgotten - {page.name}, set()
 
         def save(database: sqlite3.Connection) -> None:
             book.forget(database, forgotten)
@@ -176,7 +180,7 @@ class Replays:
         except StorageError as error:
             # It is done, and the answer is known as long as we live; and what it made is known.
             log.warning("an answer could not be written down: %s", error)
-            self._forgotten += forgotten
+            self._forgotten |= forgotten
 
     async def _load(self) -> None:
         async with self._loading:
@@ -196,7 +200,7 @@ class Replays:
             if len(self._kept) < MAX_KEPT and kept.since > now - KEPT_SECONDS:
                 return
             del self._kept[name]
-            self._forgotten.append(name)
+            self._forgotten.add(name)
 
 
 def _again(answer: Answer) -> web.Response:

@@ -199,6 +199,7 @@ def daemon(view: DaemonView, now: float) -> models.DaemonStats:
         details=[_network(one) for one in view.network_views],
         saved=_saved(view.saved),
         limits=models_settings.RateLimits(**view.limits._asdict()),
+        damage=view.damage,
     )
 
 

@@ -18,6 +18,7 @@ from datd.errors import (
 from datd.swarm.peer import Peer
 from datd.swarm.peers import PeerTable
 from datd.swarm.roster import Connection, Refused, Roster
+from datd.words import counted
 
 _log = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ def leaves(error: BaseException) -> Iterator[Exception]:
 def _reason(error: IntegrityError | ProtocolError) -> str:
     match error:
         case ForkError():
-            return f"another history of the archive, {error.length} blocks long"
+            return f"another history of the archive, {counted(error.length, 'block')} long"
         case IntegrityError(signature=True):
             return "bad signature"
         case IntegrityError(index=index) if index >= 0:

@@ -49,6 +49,7 @@ async def test_what_makes_no_sense_is_told(shell):
     await shell.text("settings", "set", "network.upload_limit", "fast", status=2)
     await shell.text("settings", "set", "swarm.port", "1", status=2)
     await shell.text("settings", "set", "swarm.max_connections", "many", status=2)
+    await shell.text("settings", "set", "storage.max_bytes", "1TB/s", status=2)
     await shell.text("settings", "set", "network.upload_limit", "1kB", status=1)
     assert "upload_limit" in shell.err
     await shell.text("settings", "set", "log.level", "loud", status=1)

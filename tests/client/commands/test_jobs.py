@@ -22,7 +22,7 @@ async def test_no_jobs_is_said(shell):
 
 async def test_archives_are_verified(shell, site):
     await shell.run("share", str(site), "--name", "s", "--wait")
-    assert "as they should be" in await shell.text("verify", "s", "--wait")
+    assert "all is as it should be" in await shell.text("verify", "s", "--wait")
     [job] = await shell.json("verify", "s", "--wait")
     assert (job["kind"], job["state"]) == ("verify", "done")
     assert "job" in await shell.text("verify", "s")

@@ -41,7 +41,7 @@ async def test_networks_that_do_not_work_are_named(tmp_path, capfdbinary):
             assert ["dns", "seen as 203.0.113.5:3282, 1 of 2 answer"] in lines
             assert ["b.example", "does not answer"] in lines
             assert ["dht", "does not work, no node answers"] in lines
-            assert ["utp", "7 connections"] in lines
+            assert ["utp", "connections 7"] in lines
             assert ["tcp", "works"] in lines
         assert len((await shell.json("stats"))["details"]) == 4
 

@@ -51,7 +51,7 @@ async def test_who_waits_so_long_only_hears_how_to_go_on(dat, site, shell):
 
 async def test_verbs_of_long_work_end_with_5_when_it_takes_too_long(dat, site, shell):
     await shell.run("share", str(site), "--name", "s", "--wait", "60")
-    assert "as they should be" in await shell.text("verify", "s", "--wait", "60")
+    assert "all is as it should be" in await shell.text("verify", "s", "--wait", "60")
     for line in (("verify", "s"), ("rescan", "s"), ("fork", "s")):
         await shell.run(*line, "--wait", "0", status=5)
 

@@ -35,7 +35,7 @@ def shelf_of(here: Node) -> Shelf:
 
 
 def savings(here: Node) -> Savings:
-    return shelf_of(here).savings
+    return here.services.traffic.saved
 
 
 async def holding(here: Node, made: Source, *sources: Node) -> HostedArchive:

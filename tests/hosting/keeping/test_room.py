@@ -2,6 +2,7 @@ import asyncio
 import os
 from pathlib import Path
 
+import pytest
 from tests.helpers.libraries import content_of, node, read, source, state, until
 
 from datd.hosting.keeping.room import LOOK_EVERY, Room
@@ -89,3 +90,26 @@ def test_blocks_that_there_was_no_room_for_come_later_and_nobody_is_to_blame(tol
             assert not shown.marks.get("bad_blocks")
 
     told(of)
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("disk", "free", "refused"),
+    [
+        (1000 * GIB, GIB - 4096, True),
+        (1000 * GIB, GIB, False),
+        (10 * GIB, GIB // 2 - 4096, True),
+        (10 * GIB, GIB // 2, False),
+    ],
+)
+def test_l26_a_gibibyte_or_a_twentieth_of_the_disk_stays_free(
+    tmp_path, monkeypatch, disk, free, refused
+):
+    asked = os.statvfs(tmp_path)
+    told = list(asked)
+    told[0] = told[1] = 4096  # sizes of a block
+    told[2], told[3], told[4] = disk // 4096, free // 4096, free // 4096
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(told))
+    assert (Room(tmp_path, clock=Clock()).refusal(0) is not None) == refused

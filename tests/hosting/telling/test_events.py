@@ -273,3 +273,23 @@ def test_a_clock_that_is_wrong_loses_no_event(tmp_path, year):
 
     story(begin())
     story(go_on())
+
+
+def test_c19_what_cannot_be_written_is_said_once_a_minute(tmp_path, caplog):
+    async def of(happened, catalogue):
+        catalogue.full = True
+        for number in range(MAX_WAITING + 7):
+            happened.tell("archive.paused", KEY, number=number)
+        await asyncio.sleep(10 * 60)
+        said = [line for line in caplog.messages if "cannot be written" in line]
+        assert 9 <= len(said) <= 11
+        assert [line for line in caplog.messages if "lost" in line] == ["lost: 7 events"]
+        catalogue.full = False
+        await until(lambda: happened.newest == MAX_WAITING, 60)
+        catalogue.full = True
+        happened.tell("archive.paused", KEY)
+        await asyncio.sleep(10)
+        catalogue.full = False
+        assert len([line for line in caplog.messages if "cannot" in line]) == len(said) + 1
+
+    told(of, tmp_path)

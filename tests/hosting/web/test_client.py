@@ -1,5 +1,6 @@
 import asyncio
 import gzip
+import socket
 
 import pytest
 from aiohttp import web
@@ -40,6 +41,13 @@ async def test_what_is_not_there_is_told_from_what_fails(site, host):
         await host.read(url_of(site, "other"), 0, 1)
     with pytest.raises(NotThere):
         await host.read(url_of(site), 500, 600)
+
+
+async def test_a_closed_port_is_told_in_the_words_of_the_system(host):
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))  # nobody listens there, and nobody else can meanwhile
+    with sock, pytest.raises(WebError, match=r"cannot be asked: Connection refused$"):
+        await host.read(URL(f"http://127.0.0.1:{sock.getsockname()[1]}/file"), 0, 1)
 
 
 async def test_a_whole_file_is_cut_and_kept(site, host):
@@ -166,7 +174,7 @@ async def test_L_27_four_requests_at_once(site, host):
     assert most == MAX_REQUESTS
 
 
-async def test_what_came_is_owed_and_nothing_is_left_of_it_at_the_end(site):
+async def test_what_came_is_owed_also_after_the_end(site):
     limit = Limit()
     limit.set(16_000)
     client = WebClient(allow=(LOOPBACK,))
@@ -175,5 +183,6 @@ async def test_what_came_is_owed_and_nothing_is_left_of_it_at_the_end(site):
     assert len(await host.read(url_of(site), 0, 100)) == 100
     assert host.account.owed == 100
     host.close()
-    assert limit.waiting == 1
+    # Those who are gone have an account of their own.
+    assert (host.account.owed, limit.waiting) == (0, 2)
     await client.close()

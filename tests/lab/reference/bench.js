@@ -43,7 +43,9 @@ async function fetch () {
   await promised(cb => archive._ensureContent(cb))
   await Promise.all([whole(archive.metadata), whole(archive.content)])
   const seconds = Number(process.hrtime.bigint() - start) / 1e9
-  await promised(cb => archive.close(cb)) // what is here is on record only then
+  // What is here is on record only then. `close` does not wait for the bits of the last blocks.
+  for (const feed of [archive.metadata, archive.content]) await promised(cb => feed._sync(null, cb))
+  await promised(cb => archive.close(cb))
   say('fetched', { seconds, ...size(archive) })
   if (a.stay) setInterval(quiet, 60000)
   else end(0)

@@ -5,7 +5,7 @@ What is read there counts for nothing until it fits hashes that are proven here.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -37,13 +37,13 @@ class Shelf:
         known: Says where blocks may lie.
         find: The archive of a discovery key, if it is hosted.
         spawn: Runs a coroutine in a task.
-        savings: Counts for all archives, since the daemon's start.
+        savings: Counts for all archives.
     """
 
     known: KnownBlocks
     find: Callable[[bytes], "HostedArchive | None"]
     spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-    savings: Savings = field(default_factory=Savings)
+    savings: Savings
 
 
 class Borrower:
@@ -82,7 +82,6 @@ class Borrower:
             )
             stored = await self._opened.take_over(self._live, known)
             self._archive.blocks_taken_over(self._live, stored)
-            self.count(Savings(blocks=len(stored.here), bytes=stored.size))
             at += len(read)
 
     async def read(self, name: bytes, call: Callable[[Feed], list[T]]) -> list[T]:
@@ -97,11 +96,6 @@ class Borrower:
                 return await lender.run(partial(call, lender.content.feed))
         except DatdError:
             return []  # its own state tells why
-
-    def count(self, more: Savings) -> None:
-        """Count what was asked or saved, for the archive and for all."""
-        self._archive.traffic.saved.add(more)
-        self._shelf.savings.add(more)
 
 
 def _digests(feed: Feed, blocks: Sequence[int]) -> list[int]:

@@ -30,7 +30,6 @@ from datd.hosting.copies.likeness import Compared, Comparison, Piece, Run
 from datd.hosting.copies.noting import LEAST_BLOCK
 from datd.hosting.live_feed import LiveFeed
 from datd.hosting.open_archive import OpenArchive
-from datd.hosting.stats import Savings
 from datd.replication.block_map import BlockMap
 
 if TYPE_CHECKING:
@@ -310,7 +309,8 @@ class Dedup:
         picker = self._live.picker
         hits = {index for index in indexes if index in picker.have}
         waiting = set(indexes) - hits
-        self._borrower.count(Savings(asked=len(waiting)))
+        self._archive.traffic.saved.asked += len(waiting)
+        self._shelf.savings.asked += len(waiting)
         picker.ask_hashes(sorted(waiting))
         self._live.ask_all()
         while waiting:

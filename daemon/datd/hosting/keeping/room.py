@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from datd.storage import holes
+from datd.words import size_text
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +64,12 @@ class Room:
         """Why an archive that holds so many bytes may not take more; None if it may."""
         if self.max_archive_bytes is not None and archive_bytes >= self.max_archive_bytes:
             return (
-                f"it has reached the limit of {self.max_archive_bytes} bytes for one archive: "
+                f"it has reached the limit of {size_text(self.max_archive_bytes)} for one archive: "
                 "raise storage.max_archive_bytes, or remove it"
             )
         if self.max_bytes is not None and self.held + self.coming >= self.max_bytes:
             return (
-                f"all archives together have reached the limit of {self.max_bytes} bytes: "
+                f"all archives together have reached the limit of {size_text(self.max_bytes)}: "
                 "raise storage.max_bytes, or remove some"
             )
         now = self._clock()
@@ -106,6 +107,6 @@ class Room:
         if free >= floor:
             return None
         return (
-            f"only {free} bytes are free on the disk of {self._folder}, and {floor} are kept free: "
-            "make room, or lower storage.keep_free"
+            f"only {size_text(free)} are free on the disk of {self._folder}, and "
+            f"{size_text(floor)} are kept free: make room, or lower storage.keep_free"
         )

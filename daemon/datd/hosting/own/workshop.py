@@ -135,12 +135,27 @@ class Workshop:
         if fields:
             await asyncio.to_thread(_require_no_manifest, source)
         archive = await self._create(chunking=chunking, source=source, watch=watch, **settings)
-        if fields:
+        await self.begin(archive, fields)
+        return archive
+
+    async def begin(self, archive: HostedArchive, fields: dict[str, str]) -> None:
+        """Have a new archive be filled from its folder; again, if that was cut short.
+
+        Args:
+            archive: Published from a folder.
+            fields: What the folder's `dat.json` shall say, unless it has one by now.
+
+        Raises:
+            FolderRefused: It has none, or takes no `dat.json`.
+            Busy: Too much is under way.
+            StorageError: The disk refuses.
+        """
+        if fields and archive.record.source is not None:
             whole = {"title": "", "description": "", "url": archive.key.link} | fields
-            await asyncio.to_thread(_write_manifest, source, manifest_text(whole))
+            folder = Path(archive.record.source)
+            await asyncio.to_thread(_write_manifest, folder, manifest_text(whole))
         await self.imports.start(archive)
         self.imports.follow(archive)
-        return archive
 
     async def fork(
         self,
@@ -233,13 +248,18 @@ def _require_no_manifest(folder: Path) -> None:
 
 
 def _write_manifest(folder: Path, text: bytes) -> None:
+    path = folder / MANIFEST_PATH[1:]
     try:
         descriptor = os.open(
-            folder / MANIFEST_PATH[1:],
-            os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
-            0o644,
+            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644
         )
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(text)
+        except OSError:
+            path.unlink()  # half of it would be taken for somebody's own
+            raise
+    except FileExistsError:
+        pass  # ours, of a request that was cut short; or somebody's, which is not overwritten
     except OSError as error:
         raise FolderRefused(f"{str(folder)!r} takes no dat.json: {error.strerror}") from error

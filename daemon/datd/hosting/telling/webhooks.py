@@ -26,6 +26,7 @@ from datd.hosting.telling.file_events import FileEvents
 from datd.hosting.telling.following import Following, TagsOf
 from datd.keys import Key
 from datd.naming.web import Web
+from datd.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -367,7 +368,7 @@ class Webhooks:
         progress.disabled = (
             f"{progress.error}: it is gone"
             if progress.status == 410
-            else f"{progress.error}; tried {progress.attempts} times"
+            else f"{progress.error}; tried {counted(progress.attempts, 'time')}"
         )
         hook.webhook = replace(hook.webhook, enabled=False)
         log.warning("webhook %s is disabled: %s", hook.webhook.id, progress.disabled)

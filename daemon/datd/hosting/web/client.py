@@ -197,7 +197,7 @@ class WebHost:
 
     def close(self) -> None:
         """Nothing is asked any more."""
-        self._limit.close(self.account, used=True)
+        self._limit.close(self.account)
 
     def forget(self) -> None:
         """Files may have changed: keep none."""

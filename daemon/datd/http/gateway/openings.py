@@ -14,6 +14,7 @@ from datd.hosting.archive import HostedArchive
 from datd.hosting.library import Library
 from datd.http.problems import Problem
 from datd.keys import Key
+from datd.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class Openings:
         if oldest is None or self._clock() - since < _RESTING_SECONDS:
             raise Problem(
                 "busy",
-                f"All {self._most} archives that the gateway opens for others are in use.",
+                f"The gateway opens {counted(self._most, 'archive')} for others: all are in use.",
                 headers={"Retry-After": f"{_RESTING_SECONDS:.0f}"},
             )
         self._asked.pop(oldest.key.hex, None)
