@@ -11,7 +11,6 @@ from aiohttp import web
 from tests.helpers.api import TOKEN, read_answer, running_api
 from tests.helpers.daemon import eventually
 from tests.helpers.gateway import running_gateway
-from tests.helpers.pieces import missing
 
 from datd.http import listener
 from datd.http.listener import MAX_CONNECTIONS_OF_ONE, Listener, is_loopback, network_of
@@ -204,7 +203,7 @@ def own_address():
         try:
             probe.connect(("192.0.2.1", 9))
         except OSError:
-            missing("this host has no network but itself")
+            pytest.skip("this host has no network but itself")
         return probe.getsockname()[0]
 
 

@@ -121,7 +121,7 @@ async def _change(setting: str, value: object, daemon: DaemonOption, *, json: bo
     if json:
         output.print_json(now)
     else:
-        output.say(f"{now.name}: {_value(now)}, {_source(now)}")
+        output.say(f"{now.name}: {_value(now)} ({_source(now)})")
 
 
 def _read(setting: str, text: str) -> Any:
@@ -141,7 +141,7 @@ def _value(one: "Setting") -> str:
     if one.secret:
         return "(secret)"
     if one.value is None:
-        return "-"
+        return "none"
     if isinstance(one.value, list):
         return ", ".join(map(str, one.value)) or "none"
     if isinstance(one.value, bool):
@@ -155,4 +155,4 @@ def _source(one: "Setting") -> str:
     if one.source != "changed":
         return one.source.replace("_", " ")
     configured = one.model_copy(update={"value": one.configured})
-    return f"changed, configured is {_value(configured)}"
+    return f"changed; configured: {_value(configured)}"

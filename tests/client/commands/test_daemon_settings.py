@@ -31,7 +31,7 @@ async def test_a_limit_is_typed_as_people_write_it_and_taken_back(shell, api):
         assert upload.rate == rate
     assert "at most 16.0 kB/s" in await shell.text("stats")
     told = await shell.text("settings", "reset", "network.upload_limit")
-    assert told.strip() == "network.upload_limit: -, default"
+    assert told.strip() == "network.upload_limit: none (default)"
     assert upload.rate is None
 
 
@@ -40,7 +40,7 @@ async def test_other_settings_are_words_and_numbers(shell, api):
     assert (made["value"], made["source"]) == (1_500_000_000_000, "changed")
     assert api.library.services.room.max_bytes == 1_500_000_000_000
     told = await shell.text("settings", "set", "log.level", "debug")
-    assert told.strip() == "log.level: debug, changed, configured is info"
+    assert told.strip() == "log.level: debug (changed; configured: info)"
     assert (await shell.json("settings", "set", "swarm.max_connections", "2000"))["value"] == 2000
     assert (await shell.json("settings", "set", "storage.keep_free", "0"))["value"] == 0
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from tests.helpers.dht import Rounds, dht_on
+from tests.helpers.pieces import has_ipv6
 from tests.helpers.virtual_time import in_virtual_time
 from tests.suites.discovery_networks import KEY, OTHER, DiscoveryNetworkSuite, Host
 
@@ -344,11 +345,10 @@ async def test_no_datagram_holds_more_than_the_name_of_a_key(sockets):
     await node.network.close()
 
 
+@pytest.mark.skipif(not has_ipv6(), reason="this host has no IPv6")
 async def test_both_address_families_are_spoken_where_they_are(sockets):
     entry, udp = sockets(), sockets()
     await entry.listen("::", 0)
-    if not entry.ipv6:
-        pytest.skip("this machine has no IPv6")
     node = await started(await dht_on(entry))
     await udp.listen("::", 0)
     network = await dht_on(udp, f"127.0.0.1:{entry.port}", f"[::1]:{entry.port}")
