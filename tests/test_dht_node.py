@@ -163,7 +163,7 @@ def test_the_unit_starts_this_command():
     text = UNIT.read_text()
     settings = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
     words = settings["ExecStart"].split()
-    assert words[:2] == ["/usr/bin/datd", "dht-node"]
+    assert words[:2] == ["datd", "dht-node"]
     assert given(*words[2:]).state == Path("${STATE_DIRECTORY}/state")
     assert settings["Type"] == "notify"
     assert settings["CapabilityBoundingSet"] == ""

@@ -11,7 +11,8 @@ def test_it_measures_a_few_archives():
         missing("the original programs are not here: ./dev reference brings them")
     figures = quiet.measure(found.node, 3, lambda line: None, of_original=2, watched=0.2)
     named = {one.what: one.value for one in figures}
-    assert named["descriptors of them"] == 0
+    # What starts a daemon may hold one for a moment more.
+    assert named["descriptors of them"] <= 0
     # Ten; of so few archives a descriptor of the program itself may count.
     assert named["original: descriptors an archive"] > 5
     assert named["READY"] > 0
