@@ -118,8 +118,8 @@ def pulled(reference: Reference, copy: Path, wanted: dict[str, str], where: Wher
     """`dat pull`, until a folder is as it should be.
 
     It is not told to exit: it would do so after some seconds even if it has found nobody yet. Now
-    and then it learns of the new version, has all its metadata and asks for nothing more: begun
-    again it does.
+    and then, on a busy machine, it learns of the new version, has all its metadata and asks for
+    nothing more (once in 9 runs also where datd had no part at all): begun again it does.
     """
     for seconds in (20, 60, 120):
         with (
