@@ -142,3 +142,5 @@ def test_l28_the_next_minute_has_lines_of_its_own(caplog):
             for _ in range(50):
                 court.judge.talk(connection, ProtocolError("nonsense"), now)
     assert caplog.text.count("dropped") == 20
+    # How many were left out stands in the next line there is.
+    assert caplog.text.count("(40 lines about this host left out before)") == 1

@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 # L-28: log lines about one host in a minute.
 _LINES_PER_MINUTE = 10
+# So many hosts of whom lines were left out are known; a name more takes the oldest one's place.
+_HOSTS_LEFT_OUT = 1000
 # When several things went wrong in one talk, the first of these that is among them decides.
 _GRAVITY = (
     IntegrityError,
@@ -45,6 +47,7 @@ class Judge:
         self._table = table
         self._roster = roster
         self._lines = Window(_LINES_PER_MINUTE, 60.0)
+        self._left_out: dict[str, int] = {}
 
     def dial(self, peer: Peer, error: Exception, now: float) -> None:
         """A dial came to nothing."""
@@ -95,12 +98,25 @@ class Judge:
             self._table.bad_block(peer, error.index, _reason(error), now)
 
     def _say(self, connection: Connection, reason: str, now: float) -> None:
-        if self._lines.count(connection.address.host, now):
-            _log.info("dropped %s: %s", connection.address, reason)
+        host = connection.address.host
+        if self._may_log(host, now):
+            _log.info("dropped %s: %s%s", connection.address, reason, self._also(host))
 
     def _bug(self, what: str, host: str, error: Exception, now: float) -> None:
+        if self._may_log(host, now):
+            _log.error("talking with %s failed%s", what, self._also(host), exc_info=error)
+
+    def _may_log(self, host: str, now: float) -> bool:
         if self._lines.count(host, now):
-            _log.error("talking with %s failed", what, exc_info=error)
+            return True
+        self._left_out[host] = self._left_out.pop(host, 0) + 1
+        if len(self._left_out) > _HOSTS_LEFT_OUT:
+            del self._left_out[next(iter(self._left_out))]
+        return False
+
+    def _also(self, host: str) -> str:
+        count = self._left_out.pop(host, 0)
+        return f" ({counted(count, 'line')} about this host left out before)" if count else ""
 
 
 def why(error: Exception) -> str:
