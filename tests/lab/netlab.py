@@ -331,7 +331,10 @@ class Lab:
             "relay": self._relay,
             "owner": [owner, started_at(owner)] if owner else None,
         }
-        (STATE / f"{self.id}.json").write_text(json.dumps(note))
+        # Whole from its first moment: other processes read the notes of all labs.
+        fresh = STATE / f"{self.id}.new"
+        fresh.write_text(json.dumps(note))
+        fresh.rename(STATE / f"{self.id}.json")
 
     @classmethod
     def load(cls, lab_id: str) -> Self:
@@ -403,10 +406,16 @@ def tool_pids(namespace: str) -> list[str]:
 
 
 def collect_garbage() -> list[str]:
-    """Remove labs whose owner is gone without having ended them; returns their names."""
+    """Remove labs whose owner is gone without having ended them; returns their names.
+
+    Other labs may come and go meanwhile.
+    """
     gone = []
     for file in STATE.glob("*.json"):
-        note = json.loads(file.read_text())
+        try:
+            note = json.loads(file.read_text())
+        except FileNotFoundError:
+            continue
         if note["owner"] and started_at(note["owner"][0]) != note["owner"][1]:
             Lab.load(note["id"]).down()
             gone.append(note["id"])
