@@ -15,8 +15,10 @@ from typing import Any, cast
 
 import pytest
 
-from datd.accepting import Entrance
+from datd.accepting import Entrance, listen
 from datd.shortage import Shortage
+from tests.helpers.pieces import has_ipv6
+from tests.helpers.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,11 +40,7 @@ class Stumbling(asyncio.Protocol):
 
 
 def listening() -> socket.socket:
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen()
-    listener.setblocking(False)
-    return listener
+    return listen(("127.0.0.1", 0), 128)
 
 
 @contextmanager
@@ -267,3 +265,12 @@ def test_c17_c18_an_entrance_is_closed_while_its_callers_wait(loop_kind):
         caller.close()
 
     run_in(loop_kind, run())
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this host has no IPv6")
+def test_ipv6_and_ipv4_take_the_same_number_side_by_side():
+    port = free_port()
+    with listen(("0.0.0.0", port), 8), listen(("::", port), 8):
+        for host in ("0.0.0.0", "::"):
+            with pytest.raises(OSError, match="in use"):
+                listen((host, port), 8)

@@ -138,11 +138,31 @@ async def test_c19_numbers_that_were_given_stay_given(tmp_path):
         for number in (7, 8):
             database.execute("INSERT INTO events VALUES (?, 0.0, 'x', NULL, '{}')", (number,))
         database.execute("DELETE FROM events")
-        database.execute("INSERT INTO webhooks VALUES ('a', 'no json', '{}')")
     database.close()
     _, taken, _ = await salvaged(path)
-    assert (taken["sqlite_sequence"], taken["webhooks"]) == (1, 0)
+    assert taken["sqlite_sequence"] == 1
     fresh = sqlite3.connect(tmp_path / "fresh")
     fresh.execute("INSERT INTO events (at, kind, fields) VALUES (0.0, 'y', '{}')")
     assert fresh.execute("SELECT id FROM events").fetchall() == [(9,)]
+    fresh.close()
+
+
+async def test_c19_rows_that_no_book_can_read_stay_behind(tmp_path):
+    path = tmp_path / "c.sqlite3"
+    await whole(path)
+    with sqlite3.connect(path) as database:
+        database.execute("INSERT INTO webhooks VALUES ('a', 'no json', '{}'), ('b', '{}', '{}')")
+        for name, archives in (("all", None), ("some", '["00"]'), ("bad", '["00')):
+            values = (name, name, name, "read", archives)
+            database.execute("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, 0.0, NULL, NULL)", values)
+        for name, answer in (("under way", None), ("given", "{}"), ("bad", "{")):
+            statement = "INSERT INTO answers (name, asked, answer) VALUES (?, 'x', ?)"
+            database.execute(statement, (name, answer))
+    database.close()
+    _, taken, _ = await salvaged(path)
+    assert (taken["webhooks"], taken["tokens"], taken["answers"]) == (1, 2, 2)
+    fresh = sqlite3.connect(tmp_path / "fresh")
+    assert fresh.execute("SELECT id FROM tokens ORDER BY id").fetchall() == [("all",), ("some",)]
+    names = fresh.execute("SELECT name FROM answers ORDER BY number").fetchall()
+    assert names == [("under way",), ("given",)]
     fresh.close()

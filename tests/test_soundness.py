@@ -66,6 +66,11 @@ async def test_c19_a_page_that_turned_and_a_file_that_was_cut_are_noticed(sound)
         ("INSERT INTO settings VALUES ('a', 'no json')", "settings makes no sense"),
         ("INSERT INTO events (at, kind, fields) VALUES (0, 'x', '{')", "events makes no sense"),
         ("INSERT INTO webhooks VALUES ('a', '{}', '}')", "webhooks makes no sense"),
+        (
+            "INSERT INTO tokens VALUES ('a', 'b', 'c', 'read', '[', 0, NULL, NULL)",
+            "tokens makes no sense",
+        ),
+        ("INSERT INTO answers VALUES (1, 'a', 'b', NULL, '{')", "answers makes no sense"),
     ],
 )
 async def test_c19_a_missing_column_and_a_text_that_is_none_are_noticed(sound, harm, said):
@@ -74,6 +79,14 @@ async def test_c19_a_missing_column_and_a_text_that_is_none_are_noticed(sound, h
     database.execute(harm)
     with pytest.raises(DamagedCatalogue, match=said):
         require_sense(database)
+    database.close()
+
+
+async def test_what_may_be_absent_is_no_damage(sound):
+    database = sqlite3.connect(sound, isolation_level=None)
+    database.execute("INSERT INTO tokens VALUES ('a', 'b', 'c', 'read', NULL, 0, NULL, NULL)")
+    database.execute("INSERT INTO answers VALUES (1, 'a', 'b', NULL, NULL)")
+    require_sense(database)
     database.close()
 
 

@@ -9,7 +9,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from datd.shortage import OUT_OF_DESCRIPTORS, Shortage
 
@@ -33,6 +33,33 @@ _OF_ONE_CALLER: Final = (
     errno.EHOSTUNREACH,
     errno.ETIMEDOUT,
 )
+
+
+def listen(address: tuple[Any, ...], backlog: int) -> socket.socket:
+    """A TCP socket that listens, for an `Entrance`.
+
+    Args:
+        address: As the socket module writes it: host, port, and for IPv6 also flow and zone. An
+            IPv6 address takes no IPv4 connections: those have a socket of their own.
+        backlog: So many connections wait when we are busy.
+
+    Raises:
+        OSError: The address cannot be used. A port can also be taken by a listener that only
+            `listen` meets, not `bind`.
+    """
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(backlog)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
 
 class Entrance:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from datd.catalogue import MODES, record_of
 from datd.errors import DamagedCatalogue
+from datd.soundness import JSON_COLUMNS
 
 # A row is written before what refers to it: SQLite lists tables in the order they were made in.
 _TABLES: Final = (
@@ -27,13 +28,6 @@ _KEY: Final = "SELECT name FROM pragma_table_info(?) WHERE pk > 0 ORDER BY pk"
 _HAS_ROWID: Final = "SELECT NOT wr FROM pragma_table_list WHERE name = ?"
 # Where SQLite notes the last number of a table whose numbers are never given again.
 _NUMBERS: Final = "sqlite_sequence"
-# Texts that whoever reads them takes for JSON.
-_JSON: Final = (
-    ("events", "fields"),
-    ("webhooks", "fields"),
-    ("webhooks", "progress"),
-    ("settings", "value"),
-)
 
 
 def salvage(damaged: Path, database: sqlite3.Connection) -> Counter[str]:
@@ -107,8 +101,10 @@ def _rows(old: sqlite3.Connection, select: str, key: list[str]) -> Iterator[tupl
 
 def _drop_nonsense(database: sqlite3.Connection, taken: Counter[str]) -> None:
     """Drop archives of which no record can be made (their folders may tell more), and the like."""
-    for table, column in _JSON:
-        dropped = database.execute(f"DELETE FROM {table} WHERE NOT json_valid({column})")
+    for table, column in JSON_COLUMNS:
+        # What NULL is to json_valid differs between releases of SQLite.
+        nonsense = f"{column} IS NOT NULL AND NOT json_valid({column})"
+        dropped = database.execute(f"DELETE FROM {table} WHERE {nonsense}")
         taken[table] -= dropped.rowcount
     database.execute(
         "UPDATE archives SET mode = 'archive', paused = 1 "

@@ -55,7 +55,8 @@ from tests.benchmarks import (
 from tests.benchmarks.datd_side import DatdSide
 from tests.benchmarks.original_side import OriginalSide
 from tests.benchmarks.report import Load, Measurement, machine, row, table
-from tests.benchmarks.side import Side, peak_memory, processor_seconds
+from tests.benchmarks.side import Side
+from tests.helpers.processes import peak_memory, processor_seconds
 from tests.lab.install import Reference
 
 PARTS = (

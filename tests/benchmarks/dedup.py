@@ -18,8 +18,9 @@ from statistics import median
 from tests.benchmarks.datd_side import LOOPBACK, ask, wait_until_whole
 from tests.benchmarks.original_side import OriginalSide
 from tests.benchmarks.report import ratio, table
-from tests.benchmarks.side import Source, processor_seconds
+from tests.benchmarks.side import Source
 from tests.helpers.daemon import RunningDaemon, running_daemon
+from tests.helpers.processes import processor_seconds
 
 FILES = 100
 # One file in so many is another one in the copy.

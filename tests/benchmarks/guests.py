@@ -23,8 +23,9 @@ from statistics import median, quantiles
 
 from datd.keys import Key
 from tests.benchmarks.original_side import OriginalSide
-from tests.benchmarks.side import Side, Source, processor_seconds
+from tests.benchmarks.side import Side, Source
 from tests.helpers.callers import HonestPeer, calling, seconds_for_a_block
+from tests.helpers.processes import memory, open_files, processor_seconds
 
 BLOCK_SIZE = 65536
 BLOCKS = 800
@@ -129,16 +130,16 @@ def _verdict(goal: bool, wanted: str, missed: bool) -> str:
 def _stay(host: Source, content: Key, visits: int, reads: int) -> Stay:
     key = Key.parse(host.key)
     _visit(host, key, VISITORS * 10)  # what is allocated once is there
-    memory, files, cpu = _memory(host.pid), _files(host.pid), processor_seconds(host.pid)
+    held, files, cpu = memory(host.pid), len(open_files(host.pid)), processor_seconds(host.pid)
     seconds = _visit(host, key, visits)
     visit_cpu = (processor_seconds(host.pid) - cpu) / visits
-    left, descriptors = _memory(host.pid) - memory, _files(host.pid) - files
+    left, descriptors = memory(host.pid) - held, len(open_files(host.pid)) - files
     peer = _staying(host, key)
     alone = _polite(host, key, content, reads)
-    memory = _memory(host.pid)
+    held = memory(host.pid)
     with _greedy(host, key, content):
         beside = _polite(host, key, content, reads)
-        grown = _memory(host.pid) - memory
+        grown = memory(host.pid) - held
     return Stay(visits / seconds, visit_cpu, left, descriptors, peer, alone, beside, grown)
 
 
@@ -155,14 +156,14 @@ def _visit(host: Source, key: Key, visits: int) -> float:
 
 def _staying(host: Source, key: Key) -> float:
     """Bytes of memory of a peer that shook hands and is quiet."""
-    before = _memory(host.pid)
+    before = memory(host.pid)
     with ExitStack() as guests:
         for number in range(STAYING):
             connection = guests.enter_context(calling(host.port, _address(number)))
             peer = HonestPeer(connection, key)
             peer.request(peer.metadata, 0)
             peer.receive(peer.metadata)
-        return (_memory(host.pid) - before) / STAYING
+        return (memory(host.pid) - before) / STAYING
 
 
 def _polite(host: Source, key: Key, content: Key, reads: int) -> float:
@@ -240,13 +241,3 @@ def _eat(port: int, source: str, key: str, content: str, full: Event, over: Even
 
 def _address(number: int) -> str:
     return f"127.1.{number // 250 % 250}.{number % 250 + 1}"
-
-
-def _memory(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-    return int(line.split()[1]) * 1024
-
-
-def _files(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))

@@ -4,7 +4,6 @@ They are complete, on disk, and nobody connects. The original cannot host them a
 stand as many of its archives as it opens in reasonable time, held open and nothing else.
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +15,9 @@ from datd import crypto
 from datd.keys import Key
 from tests.benchmarks.datd_side import LOOPBACK, ask
 from tests.benchmarks.report import Figure, line
-from tests.benchmarks.side import processor_seconds
 from tests.helpers.daemon import RunningDaemon, running_daemon
 from tests.helpers.large_archives import put, writing
+from tests.helpers.processes import memory, open_files, processor_seconds
 from tests.helpers.reference import RUNNERS, Program
 
 # Goals of reliability.md section 5, for 10,000 archives.
@@ -158,10 +157,7 @@ def _holding(node: str, folders: list[str]) -> Held:
     with Program.start(words, "hold-archives.js") as program:
         pid = program.process.pid
         seconds = float(program.wait_for("held", timeout=PATIENCE)["seconds"])
-        status = Path(f"/proc/{pid}/status").read_text()
-        memory = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-        files = len(os.listdir(f"/proc/{pid}/fd"))
-        return Held(seconds, int(memory.split()[1]) * 1024, files)
+        return Held(seconds, memory(pid), len(open_files(pid)))
 
 
 def show(figures: list[Figure], count: int) -> list[str]:

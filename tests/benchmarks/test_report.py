@@ -9,7 +9,7 @@ from tests.benchmarks.__main__ import measure
 from tests.benchmarks.datd_side import DatdSide
 from tests.benchmarks.original_side import OriginalSide
 from tests.benchmarks.report import Load, Measurement, machine, row, table
-from tests.benchmarks.side import peak_memory, processor_seconds
+from tests.helpers.processes import peak_memory, processor_seconds
 from tests.helpers.reference import Reference
 
 

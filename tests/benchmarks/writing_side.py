@@ -14,7 +14,7 @@ from datd.archive.creation import create
 from datd.hosting.descriptors import Descriptors
 from datd.importing.importer import Importer
 from datd.storage import layout
-from tests.benchmarks.side import peak_memory, processor_seconds
+from tests.helpers.processes import peak_memory, processor_seconds
 
 
 def main() -> None:

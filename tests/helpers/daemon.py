@@ -1,7 +1,6 @@
 """Runs real daemons for tests: a process of its own, on loopback or inside a lab host."""
 
 import asyncio
-import contextlib
 import http.client
 import json
 import os
@@ -16,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+from tests.helpers import processes
 
 T = TypeVar("T")
 
@@ -107,7 +108,7 @@ class RunningDaemon:
     @property
     def open_files(self) -> list[str]:
         """What its descriptors lead to."""
-        return _links(Path(f"/proc/{self.process.pid}/fd"))
+        return processes.open_files(self.process.pid)
 
     @property
     def threads(self) -> int:
@@ -116,9 +117,7 @@ class RunningDaemon:
     @property
     def memory(self) -> int:
         """Resident bytes."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-        return int(line.split()[1]) * 1024
+        return processes.memory(self.process.pid)
 
     def kill(self) -> None:
         """As a power cut would end it."""
@@ -207,14 +206,6 @@ def clean_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("DATD_") and name not in ("XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY")
     }
-
-
-def _links(folder: Path) -> list[str]:
-    found = []
-    for link in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            found.append(os.readlink(link))
-    return found
 
 
 def _follow(process: "subprocess.Popen[str]", log: list[str], ready: threading.Event) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from tests.helpers.daemon import START_SECONDS, RunningDaemon, running_daemon
 from tests.helpers.lab import Lab
+from tests.helpers.processes import processor_seconds
 from tests.helpers.servers import running_dht_node
 
 
@@ -87,9 +88,7 @@ class LabDaemon:
     @property
     def cpu(self) -> float:
         """Seconds of the processor that it has used."""
-        fields = Path(f"/proc/{self.running.process.pid}/stat").read_text().rpartition(")")[2]
-        used = sum(int(ticks) for ticks in fields.split()[11:13])
-        return used / 100  # Linux tells user space of a hundred ticks a second, on every machine
+        return processor_seconds(self.running.process.pid)
 
     def busy(self, seconds: float) -> float:
         """The share of one processor that it uses over a time."""

@@ -12,6 +12,7 @@ from datd.hosting.toll import SERVE_BYTES, Toll
 from datd.replication.window import BYTES_IN_FLIGHT
 from datd.swarm.peer import Mark
 from datd.transport.bandwidth import Bandwidth
+from datd.transport.bucket import Account
 from datd.varint import encode
 from datd.wire.messages import Have, Request, Unhave
 
@@ -275,7 +276,7 @@ async def test_batches_and_requests_are_smaller_under_a_limit():
 async def test_who_waits_for_what_somebody_else_counts_goes_on_when_that_is_paid():
     bandwidth = Bandwidth()
     bandwidth.download.set(1_000_000)
-    account = bandwidth.download.account(lambda: None)
+    account = Account(lambda: None)
     toll = Toll(bandwidth, counted=account)
     bandwidth.download.owe(account, 1_100_000)
     toll.received(10**9)

@@ -3,7 +3,6 @@
 import hashlib
 import http.client
 import json
-import os
 import resource
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests.helpers.callers import calling
 from tests.helpers.daemon import RunningDaemon, running_daemon
+from tests.helpers.processes import processor_seconds
 from tests.helpers.seeds import Seed, host, make
 from tests.helpers.writing import Writer
 
@@ -57,11 +57,6 @@ class Caller:
         self._connection.close()
 
 
-def processor_seconds(daemon: RunningDaemon) -> float:
-    fields = Path(f"/proc/{daemon.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 @pytest.fixture(scope="module")
 def hosted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Seed]:
     """A data folder whose daemon has ended: the next one opens its archive when it is asked."""
@@ -91,9 +86,11 @@ def test_c17_without_descriptors_it_waits_and_goes_on_by_itself(
             browser = waiting.enter_context(calling(gateway))
             browser.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             new.ask("/archives")
-            begin = processor_seconds(daemon)
+            begin = processor_seconds(daemon.process.pid)
             time.sleep(2)
-            assert processor_seconds(daemon) - begin < 1, "it asks the kernel again and again"
+            assert processor_seconds(daemon.process.pid) - begin < 1, (
+                "it asks the kernel again and again"
+            )
             # An archive that cannot be looked at now is neither damaged nor gone.
             known.ask(f"/archives/{seed.key}/files/file")
             status, told = known.answer()

@@ -4,7 +4,7 @@ import sys
 from tests.helpers.virtual_time import in_virtual_time
 
 from datd.transport.bandwidth import Bandwidth, Limit
-from datd.transport.bucket import QUANTUM
+from datd.transport.bucket import QUANTUM, Account
 
 
 class Reader:
@@ -15,7 +15,7 @@ class Reader:
         self._limit = limit
         self._size = size
         self._may = asyncio.Event()
-        self.account = limit.account(self._may.set)
+        self.account = Account(self._may.set)
 
     async def run(self):
         while True:
@@ -65,7 +65,7 @@ def test_a_change_reaches_those_who_wait():
     async def story():
         loop, limit, freed = asyncio.get_running_loop(), Limit(), asyncio.Event()
         limit.set(16_000)
-        account = limit.account(freed.set)
+        account = Account(freed.set)
         limit.owe(account, 100_000_000)
         assert limit.waiting == 1
         limit.set(50_000_000)
@@ -89,7 +89,7 @@ def test_no_timer_is_left_when_all_have_gone():
     async def story():
         limit = Limit()
         limit.set(16_000)
-        accounts = [limit.account(lambda: None) for _ in range(3)]
+        accounts = [Account(lambda: None) for _ in range(3)]
         for account in accounts:
             limit.owe(account, 10**9)
         for account in accounts:
@@ -102,7 +102,7 @@ def test_no_timer_is_left_when_all_have_gone():
 
 def test_without_a_limit_nothing_is_allocated():
     limit = Limit()
-    account = limit.account(lambda: None)
+    account = Account(lambda: None)
     before = sys.getallocatedblocks()
     for _ in range(1000):
         limit.owe(account, 4096)

@@ -14,12 +14,12 @@ MIN_PREFIX = 6
 _TOO_SHORT = re.compile(rf"[0-9a-fA-F]{{1,{MIN_PREFIX - 1}}}(?:\+.*)?", re.DOTALL)
 
 
-def unknown(reference: str) -> str:
+def unknown(reference: str) -> UnknownArchive:
     """That no archive is called so, and what may be amiss with it; nothing of what is hosted."""
     text = f"no archive {reference[:80]!r} is hosted here"
     if _TOO_SHORT.fullmatch(reference):
-        return f"{text}; the beginning of a key needs {MIN_PREFIX} digits or more"
-    return text
+        text += f"; the beginning of a key needs {MIN_PREFIX} digits or more"
+    return UnknownArchive(text)
 
 
 class Register:
@@ -114,7 +114,7 @@ class Register:
                     reference.lower()
                 )
         if archive is None:
-            raise UnknownArchive(unknown(reference))
+            raise unknown(reference)
         return archive
 
     def _find_by_host(self, reference: str) -> HostedArchive | None:

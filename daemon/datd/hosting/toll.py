@@ -49,10 +49,10 @@ class Toll:
         """
         self.answers_may_go: Callable[[], object] = lambda: None
         self._limits = bandwidth
-        self._up = bandwidth.upload.account(self._up_cleared)
+        self._up = Account(self._up_cleared)
         self._own = counted is None
         self._may_read = asyncio.Event()
-        self._down = counted or bandwidth.download.account(self._may_read.set)
+        self._down = counted or Account(self._may_read.set)
         if counted is not None:
             counted.cleared = self._may_read.set
         self._prepaid = 0

@@ -74,7 +74,7 @@ def find_visible(
     else:
         if access.may_see(archive.key):
             return archive
-    raise UnknownArchive(unknown(reference))
+    raise unknown(reference)
 
 
 _ACCESS = web.RequestKey("access", Access)

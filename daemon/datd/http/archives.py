@@ -105,7 +105,7 @@ class ArchiveRoutes:
             archive = await self._own.create(asked, peers, noted)
         else:
             archive, new, stale = await self._add(asked, peers)
-        return await self._answer(archive, 201 if new else 200, stale=stale)
+        return await shapes.made_response(self._library, archive, 201 if new else 200, stale=stale)
 
     async def _go_on(self, request: web.Request, key: Key) -> web.Response | None:
         """Bring a request to its end that was cut short when it had made an archive."""
@@ -113,7 +113,7 @@ class ArchiveRoutes:
         if archive is None:
             return None
         await self._own.go_on(archive, await self._asked(request))
-        return await self._answer(archive, 201)
+        return await shapes.made_response(self._library, archive, 201)
 
     async def _asked(self, request: web.Request) -> NewArchive | NewFolder | NewEmpty:
         asked = await read_one_of(
@@ -122,13 +122,6 @@ class ArchiveRoutes:
         if not isinstance(asked, NewArchive | NewFolder | NewEmpty):
             raise AssertionError(asked)
         return asked
-
-    async def _answer(
-        self, archive: HostedArchive, status: int, *, stale: bool = False
-    ) -> web.Response:
-        response = await shapes.archive_response(self._library, archive, status, stale=stale)
-        response.headers["Location"] = f"/api/v1/archives/{archive.key.hex}"
-        return response
 
     async def _add(
         self, asked: NewArchive, peers: Sequence[Address]

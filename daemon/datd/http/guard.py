@@ -189,7 +189,7 @@ class Guard:
             bare, version = split_link(reference)
             archive = self._find_hidden(reference, bare)
         if not access.may_see(archive.key):
-            raise _unknown(reference)
+            raise unknown(reference)
         if version is None and reference != archive.record.name:
             version = split_link(reference)[1]
         # From here on there is no other archive that the reference could come to mean.
@@ -200,11 +200,7 @@ class Guard:
             return self._find(bare)
         except UnknownArchive:
             # Not how many begin so: some of them are not for this token.
-            raise _unknown(reference) from None
-
-
-def _unknown(reference: str) -> UnknownArchive:
-    return UnknownArchive(unknown(reference))
+            raise unknown(reference) from None
 
 
 def _check_scope(operation: Operation, access: Access) -> None:

@@ -15,7 +15,7 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from datd.accepting import Entrance
+from datd.accepting import Entrance, listen
 from datd.errors import ConfigError
 from datd.http.guard import MAX_HEADERS
 from datd.http.problems import Problem, internal_error
@@ -307,16 +307,13 @@ def _remove_stale(path: Path) -> None:
 
 def _bind_unix(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # Narrow from the start: between bind and chmod nobody else may slip in.
-    previous = os.umask(0o177)
     try:
-        listener.bind(str(path))
-    except BaseException:
-        listener.close()
-        raise
-    finally:
-        os.umask(previous)
-    try:
+        # Narrow from the start: between bind and chmod nobody else may slip in.
+        previous = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(previous)
         path.chmod(SOCKET_MODE)
         listener.listen(BACKLOG)
         listener.setblocking(False)
@@ -333,9 +330,9 @@ async def _bind_tcp(host: str, port: int) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     refusal: OSError | None = None
     try:
-        for family, _, _, _, address in dict.fromkeys(found):
+        for address in dict.fromkeys(address for *_, address in found):
             try:
-                sockets.append(_bind_one(family, address))
+                sockets.append(listen(address, BACKLOG))
             except OSError as error:
                 # A name like localhost often means both families on hosts that have one only.
                 if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
@@ -348,21 +345,6 @@ async def _bind_tcp(host: str, port: int) -> list[socket.socket]:
             listener.close()
         raise
     return sockets
-
-
-def _bind_one(family: int, address: Any) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-        listener.setblocking(False)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
 
 
 def _reason(error: OSError) -> str:

@@ -256,7 +256,7 @@ class OwnRoutes:
             return None
         if archive.record.forking is not None:
             self._library.workshop.go_on(archive)
-        return await self._answer_fork(archive)
+        return await shapes.made_response(self._library, archive)
 
     async def _forked(self, request: web.Request, wait: float, noted: Noted | None) -> web.Response:
         source = self._find(request)
@@ -275,12 +275,7 @@ class OwnRoutes:
             peers=await self._reader.peers(asked.peers, access_of(request)),
             **self._reader.settings(asked),
         )
-        return await self._answer_fork(archive)
-
-    async def _answer_fork(self, archive: HostedArchive) -> web.Response:
-        response = await shapes.archive_response(self._library, archive, 201)
-        response.headers["Location"] = f"/api/v1/archives/{archive.key.hex}"
-        return response
+        return await shapes.made_response(self._library, archive)
 
     async def rescan(self, request: web.Request) -> web.Response:
         """`POST /archives/{key}/rescan`."""

@@ -59,6 +59,15 @@ async def archive_response(
     return tagged_response(model, hosted, status)
 
 
+async def made_response(
+    library: Library, hosted: HostedArchive, status: int = 201, *, stale: bool = False
+) -> web.Response:
+    """The same for an archive that is hosted since this request, or was before: where it is."""
+    response = await archive_response(library, hosted, status, stale=stale)
+    response.headers["Location"] = f"/api/v1/archives/{hosted.key.hex}"
+    return response
+
+
 def tagged_response(model: BaseModel, hosted: HostedArchive, status: int = 200) -> web.Response:
     """An answer about one archive, with its ETag."""
     response = json_response(model, status)

@@ -32,7 +32,7 @@ class RequestWindow:
         self.bytes_in_flight = BYTES_IN_FLIGHT
 
     def room(self, in_flight: int, expected_size: int, *, urgent: bool = False) -> int:
-        """How many more blocks may be asked for now; 0 if none.
+        """How many more blocks may be asked for at this moment; 0 if none.
 
         Args:
             in_flight: Requests without an answer.

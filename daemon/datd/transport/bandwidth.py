@@ -6,7 +6,6 @@ may go first: words on feeds and keep-alives are counted, but wait for nothing.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import NamedTuple
 
 from datd.transport.bucket import Account, Bucket
@@ -35,10 +34,6 @@ class Limit:
         freed = self._bucket.limit(rate, asyncio.get_running_loop().time())
         self._free(freed)
         self._wind()
-
-    def account(self, cleared: Callable[[], object]) -> Account:
-        """An account for one connection; `cleared` is called when all that it owed is paid."""
-        return Account(cleared)
 
     def owe(self, account: Account, size: int) -> None:
         """So many bytes were used, or are to be."""

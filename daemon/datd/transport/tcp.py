@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import cast
 
-from datd.accepting import Entrance
+from datd.accepting import Entrance, listen
 from datd.shortage import Shortage
 from datd.transport.base import HIGH_WATER, LOW_WATER, MAX_UNREAD, Stream
 from datd.types import Address
@@ -225,7 +225,7 @@ def _bind_all(hosts: list[str], port: int) -> list[socket.socket]:
     try:
         for host in hosts:
             try:
-                sockets.append(_bind_one(host, port))
+                sockets.append(listen((host, port), BACKLOG))
             except OSError as error:
                 # Many hosts have one family only; a number that is taken is for the caller.
                 if error.errno == errno.EADDRINUSE or (host == hosts[-1] and not sockets):
@@ -237,19 +237,3 @@ def _bind_all(hosts: list[str], port: int) -> list[socket.socket]:
             sock.close()
         raise
     return sockets
-
-
-def _bind_one(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind((host, port))
-        sock.listen(BACKLOG)  # a port can be taken by a listener that bind() does not see
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
-    return sock

@@ -10,6 +10,7 @@ from yarl import URL
 from datd.errors import WebError
 from datd.hosting.web.client import MAX_REQUESTS, NotThere, WebClient, WebHost
 from datd.transport.bandwidth import Limit
+from datd.transport.bucket import Account
 
 
 @pytest.fixture
@@ -179,7 +180,7 @@ async def test_what_came_is_owed_also_after_the_end(site):
     limit.set(16_000)
     client = WebClient(allow=(LOOPBACK,))
     host = WebHost(client, limit=limit)
-    limit.owe(limit.account(lambda: None), 10**6)
+    limit.owe(Account(lambda: None), 10**6)
     assert len(await host.read(url_of(site), 0, 100)) == 100
     assert host.account.owed == 100
     host.close()

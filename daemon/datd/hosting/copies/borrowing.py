@@ -70,7 +70,7 @@ class Borrower:
         feed, at = self._live.feed, 0
         while at < len(pairs) and self._archive.may_store():
             batch = pairs[at : at + _READ_BLOCKS]
-            digests = await self._opened.run(partial(_digests, feed, [here for here, _ in batch]))
+            digests = await self._opened.run(partial(feed.digests, [here for here, _ in batch]))
             wanted = [(*pair, digest) for pair, digest in zip(batch, digests, strict=True)]
             read = await self.read(name, partial(_read, blocks=wanted))
             if not read:
@@ -96,10 +96,6 @@ class Borrower:
                 return await lender.run(partial(call, lender.content.feed))
         except DatdError:
             return []  # its own state tells why
-
-
-def _digests(feed: Feed, blocks: Sequence[int]) -> list[int]:
-    return [feed.digest(block) for block in blocks]
 
 
 def _read(

@@ -127,7 +127,7 @@ async def _rebuild(folder: DataFolder, secrets: Secrets, now: float, reason: str
             await asyncio.to_thread(aside.with_name(f"{aside.name}-shm").unlink, missing_ok=True)
         chance, sure = random.SystemRandom().randrange(events.CHANCES), taken["sqlite_sequence"] > 0
         await catalogue.together(partial(events.begin_anew, chance=chance, sure=sure))
-        known = {name for (name,) in await _keys(catalogue)}
+        known = await _keys(catalogue)
         found = await asyncio.to_thread(find, folder, secrets, now, known)
         await catalogue.save(found.records)
         # Nothing is certain of what lies in the folders of the others either.
@@ -145,9 +145,9 @@ async def _rebuild(folder: DataFolder, secrets: Secrets, now: float, reason: str
     return lines
 
 
-async def _keys(catalogue: Catalogue) -> list[tuple[str]]:
+async def _keys(catalogue: Catalogue) -> set[str]:
     return await catalogue.together(
-        lambda database: [(row["key"],) for row in database.execute("SELECT key FROM archives")]
+        lambda database: {row["key"] for row in database.execute("SELECT key FROM archives")}
     )
 
 
