@@ -239,10 +239,18 @@ def test_only_rates_may_be_written_by_the_second(tmp_path):
         load(tmp_path, "[storage]\nkeep_free = '1GB/s'\n")
 
 
-@pytest.mark.parametrize("text", ["'fast'", "15999", "'1 XB'", "0", "-5", "true", "'2 MB a day'"])
+@pytest.mark.parametrize("text", ["'fast'", "15999", "1", "'1 XB'", "-5", "true", "'2 MB a day'"])
 def test_a_wrong_rate_is_named(tmp_path, text):
     with pytest.raises(ConfigError, match=r"line 2: network.upload_limit"):
         load(tmp_path, f"[network]\nupload_limit = {text}\n")
+
+
+def test_no_rate_is_a_rate_too(tmp_path):
+    text = "[network]\nupload_limit = 0\ndownload_limit = '0 MB/s'\n"
+    network = load(tmp_path, text).network
+    assert (network.upload_limit, network.download_limit) == (0, 0)
+    with pytest.raises(ConfigError, match="16000 bytes a second or more, or 0 for no limit"):
+        load(tmp_path, "[network]\nupload_limit = '1 kB'\n")
 
 
 def source_of(settings, name):

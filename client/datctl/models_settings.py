@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 SettingSource = Literal["default", "file", "credential", "environment", "command_line", "changed"]
@@ -11,7 +11,19 @@ Unit = Literal["bytes", "bytes/s", "seconds"]
 # Below that, a peer of the original could not get one usual block before it loses patience.
 MIN_RATE = 16_000
 _MAX_NUMBER = 2**53 - 1
-Rate = Annotated[int, Field(ge=MIN_RATE, le=_MAX_NUMBER)]
+
+
+def _usable(rate: int) -> int:
+    if 0 < rate < MIN_RATE:
+        raise ValueError(f"expected {MIN_RATE} bytes a second or more, or 0 for no limit")
+    return rate
+
+
+Rate = Annotated[
+    int,
+    Field(ge=0, le=_MAX_NUMBER, json_schema_extra={"anyOf": [{"const": 0}, {"minimum": MIN_RATE}]}),
+    AfterValidator(_usable),
+]
 Size = Annotated[int, Field(ge=0, le=_MAX_NUMBER)]
 
 
@@ -20,7 +32,7 @@ class _Changes(BaseModel):
 
 
 class NetworkChanges(_Changes):
-    """Bytes a second of all peers of all archives, and web sources, together.
+    """Bytes a second of all peers of all archives, and web sources, together; 0: no limit.
 
     Attributes:
         upload_limit: To peers.

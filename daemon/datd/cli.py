@@ -155,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     peers.add_argument("--no-tcp", action="store_true", help="speak uTP only")
     peers.add_argument("--no-utp", action="store_true", help="speak TCP only")
     peers.add_argument(
-        "--upload-limit", metavar="RATE", help="bytes a second to peers, as 2MB (no limit)"
+        "--upload-limit", metavar="RATE", help="bytes a second to peers, as 2MB; 0: no limit (none)"
     )
     peers.add_argument(
         "--download-limit", metavar="RATE", help="bytes a second from peers and web sources"

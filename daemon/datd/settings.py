@@ -65,6 +65,12 @@ def _rate(value: object) -> object:
     return _bytes(value.strip().removesuffix("/s") if isinstance(value, str) else value)
 
 
+def _usable(rate: int) -> int:
+    if 0 < rate < MIN_RATE:
+        raise ValueError(f"expected {MIN_RATE} bytes a second or more, or 0 for no limit")
+    return rate
+
+
 def _bytes(value: object) -> object:
     """A number of bytes that is written as `500 MB` or `1.5GiB`; all else is left as it is."""
     if not isinstance(value, str):
@@ -76,7 +82,7 @@ def _bytes(value: object) -> object:
 
 
 Size = Annotated[int, Field(lt=2**53), BeforeValidator(_bytes)]
-Rate = Annotated[int, Field(ge=MIN_RATE, lt=2**53), BeforeValidator(_rate)]
+Rate = Annotated[int, Field(ge=0, lt=2**53), BeforeValidator(_rate), AfterValidator(_usable)]
 
 
 class Section(BaseModel):
@@ -102,10 +108,10 @@ class NetworkSettings(Section):
     """
 
     upload_limit: Rate | None = Field(
-        default=None, description="Bytes a second to peers, such as 2 MB (no limit)."
+        default=None, description="Bytes a second to peers, such as 2 MB; 0: no limit (none)."
     )
     download_limit: Rate | None = Field(
-        default=None, description="Bytes a second from peers and web sources (no limit)."
+        default=None, description="Bytes a second from peers and web sources; 0: no limit (none)."
     )
 
 

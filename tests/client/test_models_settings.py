@@ -26,3 +26,14 @@ def test_the_daemon_has_all_of_them_with_the_same_limits():
     for section, model in SECTIONS.items():
         for name in model.model_fields:
             assert f"{section}.{name}" in known
+
+
+def test_what_a_limit_may_be_stands_in_the_schema_as_it_is_checked():
+    schema = SettingChanges.model_json_schema()["$defs"]["NetworkChanges"]
+    (rate,) = [one for one in schema["properties"]["upload_limit"]["anyOf"] if "minimum" in one]
+    assert rate["anyOf"] == [{"const": 0}, {"minimum": MIN_RATE}]
+    for value in (0, MIN_RATE):
+        SettingChanges.model_validate({"network": {"upload_limit": value}})
+    for value in (-1, 1, MIN_RATE - 1):
+        with pytest.raises(ValidationError):
+            SettingChanges.model_validate({"network": {"upload_limit": value}})

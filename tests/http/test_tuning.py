@@ -49,6 +49,16 @@ async def test_a_limit_holds_at_once_and_is_in_the_numbers(api):
     assert bandwidth.upload.rate is None
 
 
+async def test_a_limit_of_nothing_is_none(api):
+    upload = api.library.services.bandwidth.upload
+    assert (await change(api, network={"upload_limit": 500_000})).status == 200
+    assert (await change(api, network={"upload_limit": 0})).status == 200
+    assert upload.rate is None
+    found = await shown(api, "network.upload_limit")
+    assert (found["value"], found["source"]) == (0, "changed")
+    assert (await api.ask("/api/v1/stats")).json["limits"]["upload"] is None
+
+
 async def test_a_quota_holds_at_once(api):
     assert (await change(api, storage={"max_bytes": 0, "keep_free": 0})).status == 200
     assert "raise storage.max_bytes" in api.library.services.room.refusal(0)
@@ -57,6 +67,7 @@ async def test_a_quota_holds_at_once(api):
 async def test_what_is_not_possible_changes_nothing(api):
     for wrong in (
         {"network": {"upload_limit": 15_999}},
+        {"network": {"upload_limit": -1}},
         {"network": {"upload_limit": "2 MB"}},
         {"network": {"upload": 1}},
         {"swarm": {"max_connections": 0}},

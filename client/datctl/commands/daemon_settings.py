@@ -91,12 +91,13 @@ async def set_setting(
     """Change a setting of the running daemon.
 
     Limits are bytes a second: everything to and from peers and web sources counts, of all archives
-    together, but not what goes over the API and the gateway.
+    together, but not what goes over the API and the gateway. `none` sets no limit.
 
     **Examples**
 
     - `datctl settings set network.upload_limit 2MB`
     - `datctl settings set network.download_limit 500kB`
+    - `datctl settings set network.download_limit none`
     - `datctl settings set storage.max_bytes 1.5TB`
     - `datctl settings set swarm.max_connections 2000`
     """
@@ -131,16 +132,16 @@ def _read(setting: str, text: str) -> Any:
         if not (text.isascii() and text.isdigit()) or len(text) > 15:
             raise UsageError(f"{text!r} is no number of connections: expected one as in 2000")
         return int(text)
-    if text.strip() == "0":
-        return 0
     rate = setting.startswith("network.")
+    if text.strip() == "0" or (rate and text.strip() == "none"):
+        return 0
     return amounts.size(text.strip().removesuffix("/s") if rate else text)
 
 
 def _value(one: "Setting") -> str:
     if one.secret:
         return "(secret)"
-    if one.value is None:
+    if one.value is None or (one.value == 0 and one.unit == "bytes/s"):
         return "none"
     if isinstance(one.value, list):
         return ", ".join(map(str, one.value)) or "none"

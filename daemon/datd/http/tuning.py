@@ -49,13 +49,15 @@ class TuningRoutes:
                 bodies=(models.SettingChanges,),
                 examples={
                     "By day": {"network": {"upload_limit": 500_000}},
-                    "No limit but what is configured": {"network": {"upload_limit": None}},
+                    "By night": {"network": {"upload_limit": 0}},
+                    "As it is configured": {"network": {"upload_limit": None}},
                     "To find a fault": {"log": {"level": "debug"}},
                 },
                 answers={200: models.SettingList},
                 errors=("damaged", "disk_full", "read_only"),
                 description="What is not named stays as it is; `null` goes back to what is "
-                "configured. Changes hold at once, and over restarts.",
+                "configured; a limit of bandwidth of 0 is none. Changes hold at once, and over "
+                "restarts.",
             ),
         ]
 

@@ -30,8 +30,8 @@ class Limit:
         return self._bucket.waiting
 
     def set(self, rate: int | None) -> None:
-        """Hold to another rate from now on; None: to none."""
-        freed = self._bucket.limit(rate, asyncio.get_running_loop().time())
+        """Hold to another rate from now on; None or 0: to none."""
+        freed = self._bucket.limit(rate or None, asyncio.get_running_loop().time())
         self._free(freed)
         self._wind()
 

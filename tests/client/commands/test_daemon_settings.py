@@ -30,6 +30,9 @@ async def test_a_limit_is_typed_as_people_write_it_and_taken_back(shell, api):
         await shell.run("settings", "set", "network.upload_limit", text)
         assert upload.rate == rate
     assert "at most 16.0 kB/s" in await shell.text("stats")
+    told = await shell.text("settings", "set", "network.upload_limit", "none")
+    assert told.strip() == "network.upload_limit: none (changed; configured: none)"
+    assert upload.rate is None
     told = await shell.text("settings", "reset", "network.upload_limit")
     assert told.strip() == "network.upload_limit: none (default)"
     assert upload.rate is None
@@ -50,6 +53,7 @@ async def test_what_makes_no_sense_is_told(shell):
     await shell.text("settings", "set", "swarm.port", "1", status=2)
     await shell.text("settings", "set", "swarm.max_connections", "many", status=2)
     await shell.text("settings", "set", "storage.max_bytes", "1TB/s", status=2)
+    await shell.text("settings", "set", "storage.max_bytes", "none", status=2)
     await shell.text("settings", "set", "network.upload_limit", "1kB", status=1)
     assert "upload_limit" in shell.err
     await shell.text("settings", "set", "log.level", "loud", status=1)
