@@ -61,6 +61,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._networking: Networking | None = None
         self._tuning: Tuning | None = None
+        self._manager = sdnotify.Manager()
 
     async def run(self, *, on_reload: Callable[[], Config | None]) -> None:
         """Start, serve until SIGTERM or SIGINT, and stop.
@@ -80,11 +81,11 @@ class Daemon:
             ):
                 clocks = [
                     group.create_task(library.keep_tidy()),
-                    group.create_task(sdnotify.keep_alive()),
+                    group.create_task(self._manager.keep_told()),
                 ]
-                sdnotify.notify("READY=1")
+                self._manager.tell("READY=1")
                 await self._stop.wait()
-                sdnotify.notify("STOPPING=1")
+                self._manager.end()
                 log.info("stopping")
                 for clock in clocks:
                     clock.cancel()
@@ -246,13 +247,13 @@ class Daemon:
 
     def _reload(self, on_reload: Callable[[], Config | None]) -> None:
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        sdnotify.notify(f"RELOADING=1\nMONOTONIC_USEC={microseconds}")
+        self._manager.tell(f"RELOADING=1\nMONOTONIC_USEC={microseconds}")
         fresh = on_reload()
         if fresh is not None and self._networking is not None:
             self._networking.reload(fresh)
         if fresh is not None and self._tuning is not None:
             self._tuning.reconfigure(config.configured(fresh))
-        sdnotify.notify("READY=1")
+        self._manager.tell("READY=1")
 
     def _greet(
         self, folder: DataFolder, port: int, api_port: int, gateway_port: int | None

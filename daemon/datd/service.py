@@ -35,11 +35,12 @@ async def serve(
     loop.add_signal_handler(signal.SIGUSR1, tell)
     log.info("datd %s, %s", __version__, what)
     log.info("listening on UDP %s", ", ".join(map(str, addresses)))
-    sdnotify.notify("READY=1")
+    manager = sdnotify.Manager()
+    manager.tell("READY=1")
     async with asyncio.TaskGroup() as group:
-        running = [group.create_task(one()) for one in (clock, sdnotify.keep_alive)]
+        running = [group.create_task(one()) for one in (clock, manager.keep_told)]
         await stopped.wait()
-        sdnotify.notify("STOPPING=1")
+        manager.end()
         for task in running:
             task.cancel()
     tell()
