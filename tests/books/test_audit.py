@@ -1,3 +1,4 @@
+import asyncio
 import json
 import logging
 import os
@@ -44,6 +45,26 @@ async def test_lines_are_one_json_object_each_for_the_owner_only(opened, tmp_pat
         "archive": "ab" * 32, "status": 201,
     }  # fmt: skip
     assert second["status"] is None
+
+
+async def test_a_page_has_the_line_that_came_while_the_one_before_was_written(opened):
+    log = await opened()
+    note(log)
+    log._thread.submit(int).result()  # it is written, which the loop has yet to hear of
+    note(log)
+    async with asyncio.TaskGroup() as group:
+        found = group.create_task(ids(log))
+    assert found.result() == [1, 2]
+
+
+async def test_the_end_writes_the_line_that_came_while_the_one_before_was_written(opened, tmp_path):
+    log = await opened()
+    note(log)
+    log._thread.submit(int).result()
+    note(log)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(log.close())
+    assert (tmp_path / "audit.jsonl").read_text().count("\n") == 2
 
 
 async def test_pages_follow_one_another(opened):
@@ -113,11 +134,12 @@ async def test_a_disk_that_takes_nothing_is_told_once_and_nothing_else_fails(
     for _ in range(3):
         note(log)
         assert await ids(log) == []
-    assert len(caplog.records) == 1
+    (refused,) = (record.message for record in caplog.records if record.name == audit.__name__)
+    assert "cannot be written" in refused
     (tmp_path / "audit.jsonl").unlink()
     note(log)
     assert await ids(log) == [4]
-    assert "lacks 3 lines" in caplog.records[-1].message
+    assert "lacks 3 lines" in caplog.text
 
 
 async def test_lines_that_wait_have_an_end(opened, monkeypatch, caplog):

@@ -81,8 +81,8 @@ class AuditLog:
 
     async def close(self) -> None:
         """Write what waits, and end."""
-        while self._writing is not None and not self._writing.done():
-            await self._writing
+        while self._waiting or (self._writing is not None and not self._writing.done()):
+            await self._write_soon()
         self._thread.shutdown()
 
     def note(
@@ -111,15 +111,17 @@ class AuditLog:
         """
         if self._writing is not None:
             await self._writing
+        if self._waiting:  # they came while the thread wrote, which has ended just now
+            self._write_soon()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._read, since, limit)
 
-    def _write_soon(self) -> None:
-        if self._writing is not None and not self._writing.done():
-            return
-        loop = asyncio.get_running_loop()
-        self._writing = loop.run_in_executor(self._thread, self._write)
-        self._writing.add_done_callback(self._written)
+    def _write_soon(self) -> asyncio.Future[None]:
+        if self._writing is None or self._writing.done():
+            loop = asyncio.get_running_loop()
+            self._writing = loop.run_in_executor(self._thread, self._write)
+            self._writing.add_done_callback(self._written)
+        return self._writing
 
     def _written(self, _: asyncio.Future[None]) -> None:
         if self._waiting:  # they came while the thread wrote
