@@ -1,5 +1,6 @@
 import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,15 +34,20 @@ class Opener:
 
     def __init__(self, folder: Path, executor: ThreadPoolExecutor) -> None:
         self.folder = folder
+        self.adopted: Path | None = None
         self.pool = Descriptors()
         self.lane = Lane(executor)
         self.writes = 0
         self.damages = 0
 
     async def __call__(self, key: Key, *, clean: bool = True) -> OpenArchive:
+        record, roots = Record(key, 0.0), ImportRoots([], data_folder=self.folder)
+        if self.adopted is not None:
+            record = Record(key, 0.0, location=str(self.adopted), layout="flat")
+            roots = ImportRoots([self.adopted], data_folder=self.folder)
         return await OpenArchive.open(
             self.lane,
-            Place(Record(key, 0.0), self.folder, ImportRoots([], data_folder=self.folder)),
+            Place(record, self.folder, roots),
             self.pool,
             key,
             clean=clean,
@@ -241,6 +247,23 @@ async def test_an_opening_that_is_cancelled_leaves_no_file_open(opener, tmp_path
                 await opening.result().close()
             await opener.lane.run(lambda: None)
             assert opener.pool.open_files == 0
+
+
+async def test_an_opening_that_is_cancelled_gives_an_adopted_folder_back(opener, tmp_path):
+    made = source()
+    copy_feeds(made, tmp_path)
+    opener.folder, opener.adopted = tmp_path / "data", opener.place(made.key)
+    others_are_done = threading.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(opener.lane.run(others_are_done.wait, 60))
+        opening = group.create_task(opener(made.key))
+        await asyncio.sleep(0)
+        opening.cancel()
+        others_are_done.set()
+    assert opening.cancelled()
+    # The folder was locked all the same, and would be against ourselves.
+    opened = await opener(made.key)
+    await opened.close()
 
 
 async def test_d4_after_a_failed_flush_nothing_is_flushed_again(opener, monkeypatch):

@@ -133,11 +133,12 @@ class OpenArchive:
         Raises:
             StorageError: A file cannot be read or belongs to another key.
         """
-        held = await lane.run(place.open, pool)
+        places: list[OpenPlace] = []  # filled in the lane: who is cancelled is given no result
         try:
-            files = held.files.metadata
+            await lane.run(lambda: places.append(place.open(pool)))
+            held = places[0]
             metadata = await open_live(
-                lane, held, files, key, clean=clean, choose=choose, secret=secret
+                lane, held, held.files.metadata, key, clean=clean, choose=choose, secret=secret
             )
             opened = cls(
                 lane,
@@ -155,7 +156,7 @@ class OpenArchive:
             wants.note_rest(opened)
         except BaseException:
             # The lane may still be opening them: this comes behind.
-            await lane.run(held.close, sound=False)
+            await lane.run(lambda: places[0].close(sound=False) if places else None)
             raise
         return opened
 

@@ -99,8 +99,8 @@ async def copy_feeds(lender: Lender, archive: HostedArchive, job: Job) -> None:
     """
     taken = 0
     async with archive.opened() as opened:
-        await opened.lane.run(lender.open)
         try:
+            await opened.lane.run(lender.open)
             feeds = [feed for feed in (lender.metadata, lender.content) if feed is not None]
             job.total = sum(feed.present_bytes for feed in feeds)
             for feed in feeds:
@@ -109,6 +109,7 @@ async def copy_feeds(lender: Lender, archive: HostedArchive, job: Job) -> None:
                 if live is not None:
                     taken += await _copy(feed, live, opened, archive, job)
         finally:
+            # Behind the opening, if that was cancelled: the lane may be at it.
             await opened.lane.run(lender.close)
     job.done = job.total
     job.text = f"{counted(taken, 'block')} taken from the folder"
