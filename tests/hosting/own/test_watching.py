@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -54,9 +54,11 @@ class Ear:
 
 
 @asynccontextmanager
-async def watching(ear: Ear, *folders: Path) -> AsyncIterator[FolderWatch]:
-    """A watch of these folders, once it stands."""
-    watch = FolderWatch(ear)
+async def watching(
+    ear: Ear, *folders: Path, told: Callable[[Path, Collection[str]], None] | None = None
+) -> AsyncIterator[FolderWatch]:
+    """A watch of these folders, once it stands; `told` is told in the place of the ear."""
+    watch = FolderWatch(told or ear)
     for folder in folders:
         watch.add(folder)
     async with asyncio.TaskGroup() as group:
@@ -89,22 +91,32 @@ async def test_a_change_is_told_within_a_second(folder: Path):
 async def test_a_change_is_told_once(folder: Path):
     ear = Ear()
     async with watching(ear, folder):
-        (folder / "sub" / "a").write_text("a")
-        await ear.wait_for(folder, after=1)
-        (folder / "b").write_text("b")
-        await ear.wait_for(folder, after=2)
-    assert len(ear.heard) == 3
-    assert ear.noticed == [set(), {"sub/a"}, {"b"}]
+        for number in range(TRIES):
+            heard = len(ear.heard)
+            # Two changes for the system, a moment apart: a file that comes, and what is in it.
+            (folder / "sub" / f"{number}").write_text("a")
+            await ear.wait_for(folder, after=heard)
+            await ear.silence()
+            assert set().union(*ear.noticed[heard:]) == {f"sub/{number}"}
+            if len(ear.heard) == heard + 1:
+                break
+        else:
+            pytest.fail("each change is told more often than that")
 
 
 async def test_of_many_changes_only_the_folder_is_told(folder: Path):
     ear = Ear()
     async with watching(ear, folder):
-        heard = len(ear.heard)
-        for number in range(MOST_NOTICED + 1):
-            (folder / f"{number}").touch()
-        await ear.wait_for(folder, after=heard)
-    assert set() in ear.noticed[heard:] or len(ear.heard) > heard + 1
+        heard, names = len(ear.heard), {f"{number}" for number in range(MOST_NOTICED + 1)}
+        for name in names:
+            (folder / name).touch()
+
+        def told() -> bool:
+            """Where the disk takes long to make them, they are told a part at a time."""
+            return set() in ear.noticed[heard:] or names <= set().union(*ear.noticed[heard:])
+
+        await until(told, PATIENCE)
+    assert max(map(len, ear.noticed)) <= MOST_NOTICED
 
 
 async def test_what_was_made_later_is_watched_too(folder: Path):
@@ -140,13 +152,19 @@ async def test_what_no_import_takes_says_nothing(folder: Path):
     for name in (".git", ".dat"):
         (folder / name).mkdir()
     ear = Ear()
+
+    def ignore(lines: str) -> None:
+        """One change for the system: one that is told once."""
+        (folder.parent / "rules").write_text(lines)
+        (folder.parent / "rules").rename(folder / ".datignore")
+
     async with watching(ear, folder):
         (folder / ".git" / "index").write_text("x")
         (folder / ".dat" / "metadata.tree").write_text("x")
         (folder / ".swap").write_text("x")
-        (folder / ".datignore").write_text("*.log")
+        ignore("*.log")
         await ear.wait_for(folder, after=1)
-        (folder / ".datignore").write_text("*.txt")
+        ignore("*.txt")
         await ear.wait_for(folder, after=2)
     assert len(ear.heard) == 3
 
@@ -201,11 +219,19 @@ async def test_no_change_is_missed_while_folders_come_and_go(folder: Path, tmp_p
     for other in others:
         for number in range(300):
             (other / f"{number}").mkdir(parents=True)
-    ear = Ear()
-    async with watching(ear, folder) as watch:
+    ear, seen = Ear(), set[str]()
+
+    def look(folder: Path, paths: Collection[str]) -> None:
+        """What an import sees that is told this: all, where no names are told."""
+        ear(folder, paths)
+        if folder.name == "shared":
+            seen.update(paths or (f"sub/{name}" for name in os.listdir(folder / "sub")))
+
+    async with watching(ear, folder, told=look) as watch:
         command = (sys.executable, "-c", WRITER, folder / "sub")
         writer = await asyncio.create_subprocess_exec(*command)
         try:
+            await until(lambda: os.listdir(folder / "sub"), PATIENCE)
             for number, other in enumerate(others):
                 watch.add(other)
                 await ear.wait_for(other)
@@ -215,7 +241,7 @@ async def test_no_change_is_missed_while_folders_come_and_go(folder: Path, tmp_p
             writer.kill()
             await writer.wait()
         written = {f"sub/{name}" for name in os.listdir(folder / "sub")}
-        await until(lambda: written <= set().union(*ear.noticed), PATIENCE)
+        await until(lambda: written <= seen, PATIENCE)
     assert len(written) > len(others)
 
 
@@ -354,7 +380,7 @@ def run_limited(tmp_path: Path, watches: int, folder: Path, new: int) -> tuple[s
         env={"PYTHONPATH": ":".join(path for path in sys.path if path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     return done.stdout, done.stderr[-3000:]

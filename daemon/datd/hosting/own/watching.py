@@ -37,6 +37,9 @@ _LATEST_SECONDS = 0.8
 _LOOK_SECONDS = 1.0
 # A watcher gives what it has at once; this is how long it waits where it has nothing.
 _READ_MS = 1
+# It tells of a new folder, and watches it a moment later: where it then reaches the limit of the
+# system is seen within this.
+_GROWING_SECONDS = 1.0
 # Folders that cannot be watched are imported this often instead.
 POLL_SECONDS = 10.0
 # So often it is tried whether they can be watched by now.
@@ -149,11 +152,16 @@ class _Watched:
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    """Folders that share a watcher, less those that are not watched any more."""
+    """Folders that share a watcher, less those that are not watched any more.
+
+    Attributes:
+        grew_at: When it was last read of a folder that had come below them.
+    """
 
     notify: RustNotify
     folders: set[Path]
     opened_with: int
+    grew_at: float = float("-inf")
 
 
 class _Lookout:
@@ -315,14 +323,16 @@ class _Lookout:
     def _read(self, group: _Group) -> bool:
         """Note what a watcher noticed; False if it may have missed something."""
         try:
-            notices = group.notify.watch(_READ_MS, _READ_MS, _READ_MS, None)
-            if isinstance(notices, str):
-                return True
+            found = group.notify.watch(_READ_MS, _READ_MS, _READ_MS, None)
+            notices = set() if isinstance(found, str) else found
             self._noticed.update(path for _, path in notices)
             for folder in {Path(path) for kind, path in notices if kind == Change.deleted}:
                 if folder in self._watched:
                     self._watched[folder].identity = _REMOVED
+            now = time.monotonic()
             if any(kind == Change.added and os.path.isdir(path) for kind, path in notices):
+                group.grew_at = now
+            if now - group.grew_at <= _GROWING_SECONDS:
                 # It says nothing when it reaches the limit later, and the new folder is silent.
                 base = str(next(iter(group.folders)))
                 RustNotify([base], False, False, 0, False, False).close()
