@@ -9,9 +9,13 @@ import hypothesis
 import pytest
 
 # Two cores may run two workers and the original programs beside them, so an example has no deadline
-# of its own: pytest's `timeout` ends what hangs. CI tries the same examples each time.
-hypothesis.settings.register_profile("here", deadline=None)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+# of its own, nor has the making of it: pytest's `timeout` ends what hangs. CI tries the same
+# examples each time.
+NOT_TIMED = hypothesis.settings(
+    deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("here", NOT_TIMED)
+hypothesis.settings.register_profile("ci", NOT_TIMED, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("DATD_CI") == "1" else "here")
 
 # What shells start in the background ignores Ctrl-C, and so would all programs that tests start.

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import pytest
 
-from datd.accepting import Entrance, listen
+from datd.accepting import PAUSE_SECONDS, Entrance, listen
 from datd.shortage import Shortage
 from tests.helpers.pieces import has_ipv6
 from tests.helpers.ports import free_port
@@ -39,8 +39,8 @@ class Stumbling(asyncio.Protocol):
         raise ValueError("this one stumbles at once")
 
 
-def listening() -> socket.socket:
-    return listen(("127.0.0.1", 0), 128)
+def listening(port: int = 0) -> socket.socket:
+    return listen(("127.0.0.1", port), 128)
 
 
 @contextmanager
@@ -55,8 +55,28 @@ def no_descriptors() -> Iterator[None]:
 
 
 async def heard(caller: socket.socket) -> bytes:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return await asyncio.get_running_loop().sock_recv(caller, 100)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What datd has logged: what an earlier test left behind may speak up at any time."""
+    return [one.getMessage() for one in caplog.records if one.name.startswith("datd.")]
+
+
+class Counted:
+    """A listening socket that counts how often the system is asked for a connection."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self.asked = 0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        self.asked += 1
+        return self._listener.accept()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._listener, name)
 
 
 async def call(port: int) -> socket.socket:
@@ -84,25 +104,28 @@ BOTH_LOOPS = pytest.mark.parametrize("loop_kind", ["asyncio", "uvloop"])
 @BOTH_LOOPS
 def test_c17_who_calls_waits_while_no_descriptor_is_left(loop_kind, caplog):
     async def run() -> None:
-        listener = listening()
+        listener = Counted(listening())
         port = listener.getsockname()[1]
-        entrance = Entrance(listener, Greeting, Shortage(time.monotonic), what="callers wait")
+        # A minute in which nothing is said twice does not end, however slow this machine is.
+        shortage = Shortage(lambda: 0.0)
+        entrance = Entrance(cast(socket.socket, listener), Greeting, shortage, what="callers wait")
         early = [socket.socket() for _ in range(3)]
         with no_descriptors():
             for caller in early:
                 caller.setblocking(False)
                 await asyncio.get_running_loop().sock_connect(caller, ("127.0.0.1", port))
-            begin = time.process_time()
-            await asyncio.sleep(1.2)
-            assert time.process_time() - begin < 0.4, "it asks the kernel again and again"
+            begin = time.monotonic()
+            await asyncio.sleep(2.2 * PAUSE_SECONDS)
+            looks = 1 + (time.monotonic() - begin) / PAUSE_SECONDS
+            assert 1 <= listener.asked <= looks + 1, "it asks the kernel again and again"
         for caller in [*early, await call(port)]:
             assert await heard(caller) == b"hello"
             caller.close()
         await entrance.close()
 
     run_in(loop_kind, run())
-    assert [line for line in caplog.messages if "callers wait" in line] == caplog.messages
-    assert len(caplog.messages) == 1
+    (line,) = said(caplog)
+    assert "callers wait" in line
 
 
 async def calls_behind(fault: type[asyncio.Protocol]) -> list[bytes]:
@@ -144,14 +167,14 @@ def test_nor_does_one_that_stumbles_when_it_was_taken():
         "uvloop.run(run())\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
     assert done.stdout == "[b'hello', b'hello']\n", done.stderr
 
 
 async def test_a_closed_entrance_takes_nobody_and_gives_its_port_back():
-    listener = listening()
-    port = listener.getsockname()[1]
+    # Of our own: one that the system hands out may be somebody else's as soon as it is given back.
+    listener = listening(port := free_port())
     entrance = Entrance(listener, Greeting, Shortage(time.monotonic), what="x")
     await entrance.close()
     with pytest.raises(ConnectionRefusedError):
@@ -165,18 +188,19 @@ def test_l1_many_callers_are_taken_in_few_turns_of_a_busy_loop(loop_kind):
         address = listener.getsockname()
         taken = 0
 
-        class Counted(Greeting):
+        class Seen(Greeting):
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
                 nonlocal taken
                 taken += 1
                 super().connection_made(transport)
 
         callers = [socket.create_connection(address) for _ in range(60)]
-        entrance = Entrance(listener, Counted, Shortage(time.monotonic), what="x")
+        entrance = Entrance(listener, Seen, Shortage(time.monotonic), what="x")
         turns = 0
-        while taken < len(callers):
-            turns += 1
+        while (before := taken) < len(callers):
             await asyncio.sleep(0)
+            # The last ones may get into the queue of the system a moment later.
+            turns += taken > before
         assert turns < 30
         for caller in callers:
             caller.close()
@@ -203,7 +227,7 @@ def test_c18_who_was_taken_is_known_before_the_entrance_is_closed(loop_kind):
                 return Met()
 
             entrance = Entrance(listener, protocol, Shortage(time.monotonic), what="x")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await taken.wait()
             await entrance.close()
             # Whoever ends afterwards finds it, and can end it too.
@@ -248,7 +272,9 @@ def test_c17_no_error_of_the_system_keeps_the_next_caller_out(loop_kind, number,
         await entrance.close()
 
     run_in(loop_kind, run())
-    assert "Traceback" not in caplog.text
+    # Those of an earlier test, of whatever it left behind, are none of ours.
+    faults = [one for one in caplog.records if one.exc_info is not None]
+    assert not [one for one in faults if one.name.startswith("datd.") or "accept" in one.msg]
 
 
 @BOTH_LOOPS
@@ -258,7 +284,7 @@ def test_c17_c18_an_entrance_is_closed_while_its_callers_wait(loop_kind):
         troubled = cast(socket.socket, Refusing(listener, [errno.EMFILE] * 1_000))
         entrance = Entrance(troubled, Greeting, Shortage(time.monotonic), what="x")
         caller = await call(listener.getsockname()[1])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await entrance.close()
             with contextlib.suppress(ConnectionResetError):
                 assert await asyncio.get_running_loop().sock_recv(caller, 1) == b""

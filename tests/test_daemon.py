@@ -7,18 +7,24 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
-from tests.helpers.daemon import RunningDaemon, run_datd, running_daemon
+from tests.helpers.daemon import (
+    START_SECONDS,
+    STOP_SECONDS,
+    VERB_SECONDS,
+    RunningDaemon,
+    run_datd,
+    running_daemon,
+)
 from tests.helpers.relay import slow_wire
 from tests.helpers.seeds import make
-
-# C-18: the goal for SIGTERM, everything flushed.
-STOP_SECONDS = 10
 
 
 def try_datctl(
@@ -31,7 +37,7 @@ def try_datctl(
         env={**usual, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=VERB_SECONDS,
     )
 
 
@@ -110,7 +116,7 @@ def test_a_peer_port_that_is_taken_is_replaced_and_that_is_said(
             assert daemon.peer_port != taken
             said = f"port {taken} is taken: peers reach us at {daemon.peer_port}"
             assert said in daemon.messages
-            socket.create_connection(("127.0.0.1", daemon.peer_port), 5).close()
+            socket.create_connection(("127.0.0.1", daemon.peer_port), 30).close()
 
 
 def test_each_line_of_the_json_log_is_json(tmp_path: Path):
@@ -167,8 +173,9 @@ def test_c18_a_second_sigterm_ends_it_at_once_and_the_next_start_is_clean(tmp_pa
             reader.wait_until(lambda: has_blocks(reader, seed.key), "some blocks are here")
             reader.process.send_signal(signal.SIGTERM)
             reader.process.send_signal(signal.SIGTERM)
-            # 1 unless it had ended before the second one came.
-            assert reader.process.wait(STOP_SECONDS) in (0, 1)
+            # 1 unless it had ended before the second one came, or all had but the interpreter, in
+            # which nobody listens any more.
+            assert reader.process.wait(STOP_SECONDS) in (0, 1, -signal.SIGTERM)
         with running_daemon(tmp_path / "b") as reader:
             reader.datctl("peers", "add", seed.key, f"127.0.0.1:{seeder.peer_port}")
             reader.datctl("add", seed.key, "--wait", "60")
@@ -187,7 +194,8 @@ def test_c18_sigterm_during_the_start_leaves_a_folder_that_starts(tmp_path: Path
         process.wait(delay)
     except subprocess.TimeoutExpired:
         process.terminate()
-    _, said = process.communicate(timeout=STOP_SECONDS)
+    # It may hear of it only when it has come as far as that.
+    _, said = process.communicate(timeout=START_SECONDS + STOP_SECONDS)
     # Before Python has come so far as to listen to it, the signal ends any process.
     assert process.returncode in (0, -signal.SIGTERM)
     assert "Traceback" not in said
@@ -216,15 +224,22 @@ def test_sighup_reads_the_log_level_anew(tmp_path: Path):
 
 def test_systemd_hears_ready_watchdog_reloading_and_stopping(tmp_path: Path):
     address = f"\0datd-test-{os.getpid()}"
+    heard: Queue[str] = Queue()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(address)
-        manager.settimeout(20)
         place = {"NOTIFY_SOCKET": address.replace("\0", "@"), "WATCHDOG_USEC": "200000"}
 
+        def listen() -> None:
+            # Always: the system keeps few messages, and whoever has another one waits for room.
+            while said := manager.recv(1000).decode():
+                heard.put(said)
+
         def hear(word: str) -> None:
-            while not manager.recv(1000).decode().startswith(word):
+            while not heard.get(timeout=START_SECONDS).startswith(word):
                 pass
 
+        ear = threading.Thread(target=listen, daemon=True)
+        ear.start()
         with running_daemon(tmp_path, environment=place) as daemon:
             hear("READY=1")
             hear("WATCHDOG=1")
@@ -234,6 +249,9 @@ def test_systemd_hears_ready_watchdog_reloading_and_stopping(tmp_path: Path):
             hear("READY=1")
             assert daemon.stop() == 0
         hear("STOPPING=1")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", address)
+        ear.join()
 
 
 # ---- the gateway

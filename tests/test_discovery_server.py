@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import os
 import random
+import select
 import shutil
 import signal
 import socket
@@ -22,9 +23,11 @@ from datd.discovery import dns_message
 from datd.discovery.dns_message import Message
 from datd.errors import ConfigError
 from datd.types import Address
+from tests.helpers.daemon import START_SECONDS
 from tests.helpers.pieces import missing
 from tests.helpers.ports import free_ports
 from tests.helpers.processes import memory
+from tests.helpers.reference import PATIENCE
 from tests.helpers.servers import Server, running_discovery_server
 from tests.helpers.virtual_time import in_virtual_time
 
@@ -42,7 +45,7 @@ class Host:
     def __init__(self, address: str = "127.0.0.1") -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((address, 0))
-        self.socket.settimeout(20)
+        self.socket.settimeout(PATIENCE)
 
     def __enter__(self) -> "Host":
         return self
@@ -136,7 +139,7 @@ def test_t31_a_flood_of_rubbish_changes_nothing(server: Server):
         for _ in range(3000):
             size = chance.choice((0, 5, 12, 30, 200, 1501, 9000))
             host.socket.sendto(chance.randbytes(size), ("127.0.0.1", server.ports[0]))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         other.socket.settimeout(0.5)  # the flood may have filled the server's buffer
         while not answers(other, server.ports[0]):
             assert time.monotonic() < deadline
@@ -150,7 +153,7 @@ def test_the_service_manager_hears_that_it_is_ready_and_that_it_ends(
 ):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(20)
+        manager.settimeout(PATIENCE)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         with running() as server:
             assert manager.recv(100) == b"READY=1"
@@ -172,11 +175,13 @@ def test_the_log_hears_now_and_then_if_anything_happened(caplog: pytest.LogCaptu
             await asyncio.sleep(3600)
             assert told() == []
             with Host() as host:
-                port = int(caplog.messages[-1].rpartition(":")[2])
-                for datagram in (PROBE, await announcement(host, port)):
-                    host.socket.sendto(datagram, ("127.0.0.1", port))
-                    await asyncio.sleep(1)
-            await asyncio.sleep(3600)
+                (begun,) = [one for one in caplog.messages if one.startswith("listening on UDP")]
+                port = int(begun.rpartition(":")[2])
+                await answer(host, PROBE, port)
+                token = (await answer(host, PROBE, port)).records[0].text.token
+                hosting = dns_message.encode_announce(7, NAME, DOMAIN, token=token, port=3282)
+                await answer(host, hosting, port)
+            await asyncio.sleep(3601)
             serving.cancel()
 
     in_virtual_time(story())
@@ -185,12 +190,14 @@ def test_the_log_hears_now_and_then_if_anything_happened(caplog: pytest.LogCaptu
     assert line.startswith("0 peers of 0 names, 0 subscriptions; queries 3, answers 3, announced 1")
 
 
-async def announcement(host: Host, port: int) -> bytes:
-    """What a host says once it has its token, without waiting in the way of the server's loop."""
-    host.socket.sendto(PROBE, ("127.0.0.1", port))
-    await asyncio.sleep(1)
-    token = host.hear()[0].records[0].text.token
-    return dns_message.encode_announce(7, NAME, DOMAIN, token=token, port=3282)
+async def answer(host: Host, datagram: bytes, port: int) -> Message:
+    """What a server of this loop answers; virtual time stands still until that is there."""
+    host.socket.sendto(datagram, ("127.0.0.1", port))
+    deadline = time.monotonic() + PATIENCE
+    while not select.select([host.socket], [], [], 0.001)[0]:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0)
+    return host.hear()[0]
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -201,7 +208,11 @@ def parsed(*arguments: str) -> argparse.Namespace:
 
 def failed(*arguments: str, prefix: tuple[str, ...] = ()) -> tuple[int, str]:
     done = subprocess.run(
-        [*prefix, *COMMAND, *arguments], capture_output=True, text=True, timeout=30, check=False
+        [*prefix, *COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
     )
     return done.returncode, done.stderr
 

@@ -69,8 +69,11 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def text_of(path: Path) -> str:
-    """Its text, or nothing for a binary file."""
-    data = path.read_bytes()
+    """Its text, or nothing for a binary file, and for one that was gone when its turn came."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return ""
     return "" if b"\0" in data[:1000] else data.decode(errors="replace")
 
 

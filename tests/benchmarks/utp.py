@@ -19,11 +19,13 @@ from dataclasses import dataclass
 from statistics import median
 
 from tests.benchmarks.report import ratio, table
+from tests.helpers.ports import free_port
 from tests.helpers.reference import HERE, Program, Where
 from tests.helpers.utp_programs import DATD, connected, original
 from tests.lab.netlab import Lab
 from tests.lab.system import LabError
 
+# Of a lab, where nobody else is.
 PORT = 5001
 # A transfer that takes longer has hung.
 PATIENCE = 300.0
@@ -81,10 +83,11 @@ def transfer(
     sender: list[str], receiver: list[str], direction: str, places: Places, size: int
 ) -> Flow:
     """Carry so many bytes once, through new processes."""
+    port = free_port() if places[0].lab is None else PORT
     if direction == CALLER:
-        pair = connected(receiver, "sink", sender, "send", places, port=PORT, bytes=size)
+        pair = connected(receiver, "sink", sender, "send", places, port=port, bytes=size)
     else:
-        pair = connected(sender, "source", receiver, "recv", places, port=PORT, bytes=size)
+        pair = connected(sender, "source", receiver, "recv", places, port=port, bytes=size)
     with pair as (called, calling):
         sends, receives = (calling, called) if direction == CALLER else (called, calling)
         heard = receives.wait_for("received", timeout=PATIENCE)

@@ -19,7 +19,7 @@ def shown(tmp_path_factory):
 @pytest.fixture
 def page(browser):
     context = browser.new_context()
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(90_000)
     try:
         yield context.new_page()
     finally:

@@ -6,6 +6,8 @@ import pytest
 from tests.helpers.api import TOKEN, running_api
 from tests.helpers.shell import Shell
 
+from datctl import connection
+
 
 @pytest.fixture
 async def api(tmp_path):
@@ -20,7 +22,9 @@ async def dat(api):
 
 
 @pytest.fixture
-def shell(api, capfdbinary):
+def shell(api, capfdbinary, monkeypatch):
+    # Tests read all that a verb says. That it waits for a machine that is busy is none of that.
+    monkeypatch.setattr(connection, "PATIENCE_SECONDS", 600.0)
     return Shell(api, capfdbinary)
 
 
@@ -32,6 +36,20 @@ def site(tmp_path_factory):
     (folder / "soups").mkdir()
     (folder / "soups/leek.md").write_text("# Leek")
     return folder
+
+
+@pytest.fixture
+def told():
+    """Reads lines of a verb up to the one that has a text; gives that."""
+
+    async def read(stream, text):
+        async with asyncio.timeout(180):
+            # Before it may stand that an answer takes long, on a machine that is busy.
+            while text not in (line := await stream.readline()):
+                assert line, f"ended without {text!r}"
+        return line
+
+    return read
 
 
 @pytest.fixture

@@ -283,7 +283,7 @@ async def test_whoever_is_ended_leaves_nothing_half_written(started, dat, tmp_pa
     process = await started("get", "mine", str(place), "--follow")
     await process.stdout.readline()
     process.terminate()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         _, err = await process.communicate()
     assert process.returncode == 143
     assert b"Traceback" not in err

@@ -4,13 +4,19 @@ import json
 import pytest
 from tests.helpers.api import TOKEN
 
-from datctl import cli
+from datctl import cli, completing
 from datctl.completing import GRAMMAR as GRAMMAR_VARIABLE
 from datctl.completing import Daemon, complete, main
 from datctl.grammar import grammar_of
 
 LINK = "dat://" + "a" * 64
 GRAMMAR = grammar_of(cli.app, cli.app.meta)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A person who pressed Tab waits a second; a test waits for a machine that is busy."""
+    monkeypatch.setattr(completing, "PATIENCE", 60.0)
 
 
 def words(*line, **env):

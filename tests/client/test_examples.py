@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.helpers.daemon import running_daemon
+from tests.helpers.daemon import VERB_SECONDS, running_daemon
 
 import datctl
 from datctl.sync import Client
@@ -110,7 +110,7 @@ def test_an_example_runs(example: Example, daemon, tmp_path):
         env={**os.environ, "DATD_API": daemon.api, "DATD_TOKEN": daemon.token},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=VERB_SECONDS,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from tests.helpers.api import running_api
+from tests.helpers.ports import free_port
 
 from datctl import files
 from datctl.client import Client
@@ -160,12 +161,12 @@ class Restarting:
         self.data = data
         self.asked = []
         self.breaks = 2
-        self.port = 0
+        # One that the system would give to somebody else while the daemon is away is none.
+        self.port = free_port()
         self._server: asyncio.Server
 
     async def start(self):
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     def stop(self):
         self._server.close()

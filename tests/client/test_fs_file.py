@@ -6,7 +6,7 @@ import zipfile
 import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
-from tests.helpers.daemon import running_daemon
+from tests.helpers.daemon import VERB_SECONDS, running_daemon
 
 from datctl.fs import DatFileSystem
 from datctl.fs_file import AdaptiveCache
@@ -186,5 +186,5 @@ for closed in (True, False, True):
     asyncio.run(beginning(closed))
 """
     # In a process of its own, since whoever does not close leaves sockets behind.
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=VERB_SECONDS)
     assert done.stdout.split() == [b"0,0"] * 3, done.stderr.decode()

@@ -3,7 +3,6 @@ import gc
 import io
 import signal
 import threading
-import time
 from contextlib import asynccontextmanager
 
 import pytest
@@ -100,7 +99,7 @@ def test_who_is_interrupted_takes_the_work_back(portal):
     main = threading.get_ident()
 
     def send():
-        began.wait(10)
+        began.wait(60)
         signal.pthread_kill(main, signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, interrupt)
@@ -112,7 +111,7 @@ def test_who_is_interrupted_takes_the_work_back(portal):
     finally:
         thread.join()
         signal.signal(signal.SIGUSR1, before)
-    assert ended.wait(10)
+    assert ended.wait(60)
 
 
 def test_items_come_in_order_and_errors_after_them(portal):
@@ -136,13 +135,13 @@ def test_who_has_enough_ends_the_work(portal):
     items = portal.iterate(numbers(10**9, ended))
     assert next(items) == 0
     items.close()
-    assert ended.wait(10)
+    assert ended.wait(60)
     ended.clear()
     items = portal.iterate(numbers(10**9, ended))
     assert next(items) == 0
     del items
     gc.collect()
-    assert ended.wait(10)
+    assert ended.wait(60)
 
 
 def test_no_more_is_fetched_ahead_than_agreed(portal):
@@ -172,7 +171,7 @@ def test_a_closed_portal_ends_what_it_ran_and_says_so():
     next(items)
     portal.close()
     portal.close()
-    assert ended.wait(10)
+    assert ended.wait(60)
     assert not any(thread.name == "datctl" and thread.is_alive() for thread in [portal._thread])
     items.close()
 
@@ -183,11 +182,19 @@ def test_a_closed_portal_ends_what_it_ran_and_says_so():
         portal.call(nothing())
 
 
-def test_many_items_cross_quickly(portal):
-    start = time.monotonic()
+def test_many_items_cross_together():
+    class Counting(Portal):
+        calls = 0
+
+        def call(self, work):
+            self.calls += 1
+            return super().call(work)
+
+    portal = Counting()
     assert sum(1 for _ in portal.iterate(numbers(100_000))) == 100_000
-    # 40 µs for each, were they handed over one by one, would be 4 s.
-    assert time.monotonic() - start < 20
+    portal.close()
+    # Each takes 40 µs or more; one for each item would be 4 s.
+    assert portal.calls < 5_000
 
 
 async def test_pieces_of_files_and_iterators():

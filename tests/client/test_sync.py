@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.helpers import sync_methods
-from tests.helpers.daemon import running_daemon
+from tests.helpers.daemon import VERB_SECONDS, running_daemon
 
 import datctl
 from datctl import client
@@ -43,7 +43,11 @@ def run(daemon, script, **variables):
     """A script as a person writes it, in a process of its own."""
     env = {**os.environ, "DATD_API": daemon.api, "DATD_TOKEN": daemon.token, **variables}
     return subprocess.run(
-        [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=VERB_SECONDS,
     )
 
 
@@ -145,13 +149,15 @@ def test_a_callback_hears_of_the_job(dat, key):
 
 
 def test_it_opens_by_itself_and_again_after_its_end(daemon):
+    before = threading.enumerate()
     dat = Client(daemon.api, token=daemon.token, env={})
     assert dat.info().name == "datd"
+    assert [one.name for one in threading.enumerate() if one not in before] == ["datctl"]
     dat.close()
     dat.close()
     assert dat.info().name == "datd"
     dat.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "datctl"]
+    assert not [one for one in threading.enumerate() if one not in before]
 
 
 def test_threads_share_it(dat, key):
@@ -201,14 +207,16 @@ def test_an_interrupted_wait_leaves_a_client_that_works(daemon):
         "from datctl.sync import Client\n"
         "with Client() as dat:\n"
         "    key = dat.create().key\n"
+        "    noticed = threading.Event()\n"
         "    def pieces():\n"
         "        yield b'x'\n"
         "        os.kill(os.getpid(), signal.SIGINT)\n"
-        "        threading.Event().wait(0.2)\n"
+        "        noticed.wait(60)\n"
         "        yield b'y'\n"
         "    try:\n"
         "        dat.put(key, '/a', pieces())\n"
         "    except KeyboardInterrupt:\n"
+        "        noticed.set()\n"
         "        print('interrupted', dat.archive(key).files)\n"
         "    dat.remove(key, force=True, delete_key=True)\n",
     )
@@ -227,7 +235,7 @@ def test_the_package_is_typed(tmp_path):
         "    dat.nothing()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "script.py"], cwd=tmp_path, timeout=120,
+        [sys.executable, "-m", "mypy", "--strict", "script.py"], cwd=tmp_path, timeout=500,
         env={**os.environ, "MYPYPATH": str(folder.parent)}, capture_output=True, text=True,
     )  # fmt: skip
     for found in ("models.Archive", "Iterator[datctl.models.Entry]", "BufferedReader", "nothing"):

@@ -170,11 +170,11 @@ async def test_an_own_answer_that_comes_back_changed_is_known_by_its_token(link)
 async def test_at_most_ten_names_a_second_are_asked_for(link):
     host, neighbour = link
     keys = [bytes([n]) * 32 for n in range(25)]
+    loop = asyncio.get_running_loop()
+    start = loop.time()
     for key in keys:
         host.network.join(key, False)
         host.network.lookup(key)
-    loop = asyncio.get_running_loop()
-    start = loop.time()
     asked = {await neighbour.hears(QUESTION) for _ in range(15)}
     assert len(asked) == 15
     assert loop.time() - start >= 0.4  # ten at once, then one each tenth of a second
@@ -201,12 +201,12 @@ async def test_without_multicast_it_says_so_once_and_goes_on_trying(caplog, monk
         host.network.join(KEY, False)
         host.network.lookup(KEY)
         await asyncio.sleep(0.05)
-        assert [record.message for record in caplog.records] == [
+        assert [one.message for one in caplog.records if one.name == mdns.__name__] == [
             "no peers can be found on the local network: no interface does multicast;"
             " trying again every 0.01 s"
         ]
     found += LOOPBACK  # an interface comes up: every joined name is asked for
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await neighbour.hears(QUESTION)
     await host.network.close()
     neighbour.sock.close()
@@ -246,7 +246,7 @@ _HOST = """
         await network.start(on_peer, int(sys.argv[2]))
         network.join(bytes(32), announce=True)
         network.lookup(bytes(32))
-        await asyncio.sleep(60)
+        await asyncio.sleep(300)
 
     asyncio.run(main())
 """

@@ -2,6 +2,7 @@ import asyncio
 import socket
 
 import pytest
+from tests.helpers.ports import free_port
 from tests.helpers.routers import LOOPBACK, Router
 from tests.helpers.virtual_time import in_virtual_time
 
@@ -57,11 +58,8 @@ def test_a_silent_router_is_asked_four_times_and_given_up():
 
 
 async def test_where_nobody_listens_it_ends_at_once():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind((LOOPBACK, 0))
-        port = free.getsockname()[1]
     with pytest.raises(GatewayError, match="not map ports in this way"):
-        await ask(Address(LOOPBACK, port), b"?", read)
+        await ask(Address(LOOPBACK, free_port()), b"?", read)
 
 
 def test_a_lost_request_is_sent_again():

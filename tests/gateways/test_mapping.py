@@ -3,7 +3,6 @@ import contextlib
 import itertools
 import logging
 import random
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -11,7 +10,14 @@ import pytest
 from tests.helpers.routers import LOOPBACK, PUBLIC, Igd, Router
 from tests.helpers.virtual_time import in_virtual_time
 
-from datd.gateways.mapping import FIRST_RETRY, LAST_RETRY, LEASE_SECONDS, PortMapping
+from datd.gateways import mapping as gateway_mapping
+from datd.gateways.mapping import (
+    CLOSE_SECONDS,
+    FIRST_RETRY,
+    LAST_RETRY,
+    LEASE_SECONDS,
+    PortMapping,
+)
 from datd.gateways.route import Gateway
 from datd.types import Address
 
@@ -62,8 +68,14 @@ async def mapping(
             await task
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """What is given back may take its time: a busy machine may stand still for a second."""
+    monkeypatch.setattr(gateway_mapping, "CLOSE_SECONDS", 60)
+
+
 @pytest.mark.parametrize("name", ["PCP", "NAT-PMP"])
-async def test_a_port_is_mapped_told_and_given_back(name, caplog):
+async def test_a_port_is_mapped_told_and_given_back(patient, name, caplog):
     caplog.set_level(logging.INFO)
     told = Told()
     made = Router(pcp=name == "PCP", nat_pmp=name == "NAT-PMP")
@@ -79,7 +91,7 @@ async def test_a_port_is_mapped_told_and_given_back(name, caplog):
     ]
 
 
-async def test_upnp_is_the_last_resort():
+async def test_upnp_is_the_last_resort(patient):
     told = Told()
     async with Router(nat_pmp=True, refuse=2).serving() as router, Igd().serving() as igd:
         async with mapping(told, router, igd):
@@ -219,13 +231,16 @@ def test_t31_odd_grants_do_not_make_us_ask_all_the_time(lifetime, port):
     in_virtual_time(story())
 
 
-async def test_closing_takes_no_longer_than_a_second():
-    told = Told()
-    async with Router(pcp=True).serving() as router:
-        async with mapping(told, router):
-            await told.next()
-            router.silent = True
-            before = time.monotonic()
-        # A second, and what a busy machine adds to it.
-        assert time.monotonic() - before < 5
-    assert told.all[-1] == (None, None)
+def test_closing_takes_no_longer_than_a_second():
+    async def story() -> None:
+        told, loop = Told(), asyncio.get_running_loop()
+        async with Router(pcp=True).serving() as router:
+            async with mapping(told, router):
+                await told.next()
+                router.silent = True
+                before = loop.time()
+            assert loop.time() - before == pytest.approx(CLOSE_SECONDS)
+        assert told.all[-1] == (None, None)
+
+    in_virtual_time(story())
+    assert CLOSE_SECONDS <= 1

@@ -33,6 +33,8 @@ from datd.swarm.swarm import Swarm
 from tests.helpers.vectors import vectors
 
 TOKEN = "token-of-the-test"
+# In which files are read and written.
+THREADS = 2
 
 
 @dataclass
@@ -143,7 +145,7 @@ class Answer:
 
 
 async def read_answer(reader: asyncio.StreamReader, bodiless: bool) -> Answer:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = dict(_header(line) for line in head[1:] if line)
         length = 0 if bodiless else int(headers.get("content-length", 0))
@@ -176,7 +178,7 @@ async def running_api(
     loop = asyncio.get_running_loop()
     catalogue = Catalogue(folder / "catalogue.sqlite3")
     records = await catalogue.open()
-    pool, executor, peer_id = Descriptors(64), ThreadPoolExecutor(2), secrets.token_bytes(32)
+    pool, executor, peer_id = Descriptors(64), ThreadPoolExecutor(THREADS), secrets.token_bytes(32)
     chance = random.Random(1)
     async with asyncio.TaskGroup() as group:
         swarm = Swarm(

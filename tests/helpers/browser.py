@@ -34,7 +34,9 @@ def chromium(*flags: str) -> Iterator[Browser]:
         missing("chromium is not installed")
     rules = f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1, MAP {SHARED} 127.0.0.1"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=[*_QUIET, rules, *flags])
+        browser = playwright.chromium.launch(
+            executable_path=found, args=[*_QUIET, rules, *flags], timeout=120_000
+        )
         try:
             yield browser
         finally:
@@ -61,7 +63,7 @@ class Shown:
         """Write a file of an archive of ours."""
         address = f"{self.daemon.api}/api/v1/archives/{key}/files/{quote(path)}"
         token = {"Authorization": f"Bearer {self.daemon.token}"}
-        with urlopen(Request(address, content, token, method="PUT"), timeout=60) as answer:
+        with urlopen(Request(address, content, token, method="PUT"), timeout=180) as answer:
             assert answer.status in (200, 201)
 
     def origin(self, key: str) -> str:

@@ -18,7 +18,7 @@ HONEST = "127.0.0.1"
 @contextmanager
 def calling(port: int, source: str = HONEST) -> Iterator[socket.socket]:
     """A connection to the peer port, from an address of our choice."""
-    with socket.create_connection(("127.0.0.1", port), 10, (source, 0)) as connection:
+    with socket.create_connection(("127.0.0.1", port), 60, (source, 0)) as connection:
         yield connection
 
 

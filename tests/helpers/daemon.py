@@ -23,7 +23,7 @@ T = TypeVar("T")
 # Five times what a loaded machine of two cores was seen to need (decision 29). A start took more
 # than 30 s where a dozen programs wanted the same processor.
 START_SECONDS = 90
-VERB_SECONDS = 120
+VERB_SECONDS = 180
 STOP_SECONDS = 60
 
 
@@ -37,6 +37,7 @@ class RunningDaemon:
     api: str
     prefix: Sequence[str] = ()
     log: list[str] = field(default_factory=list)
+    reader: threading.Thread | None = None
 
     @property
     def archives(self) -> Path:
@@ -71,7 +72,7 @@ class RunningDaemon:
 
     def request(self, method: str, path: str, body: object = None) -> Any:
         """One request to the API, without the start of a program; the decoded answer."""
-        connection = http.client.HTTPConnection(urlsplit(self.api).netloc, timeout=30)
+        connection = http.client.HTTPConnection(urlsplit(self.api).netloc, timeout=START_SECONDS)
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         try:
             data = None if body is None else json.dumps(body)
@@ -122,12 +123,18 @@ class RunningDaemon:
     def kill(self) -> None:
         """As a power cut would end it."""
         self.process.kill()
-        self.process.wait(10)
+        self._ended()
 
     def stop(self) -> int:
         """Ask it to end; gives the exit status."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_SECONDS)
+        return self._ended()
+
+    def _ended(self) -> int:
+        status = self.process.wait(STOP_SECONDS)
+        if self.reader is not None:
+            self.reader.join(STOP_SECONDS)  # then all that it said is in the log
+        return status
 
 
 @contextmanager
@@ -173,7 +180,8 @@ def running_daemon(
         if not ready.wait(START_SECONDS) or process.poll() is not None:
             raise AssertionError("datd did not start:\n" + "\n".join(log))
         told = {key: value for line in log for key, value in _told(line)}
-        yield RunningDaemon(process, folder, int(told["port"]), told["api"], prefix=prefix, log=log)
+        port, api = int(told["port"]), told["api"]
+        yield RunningDaemon(process, folder, port, api, prefix=prefix, log=log, reader=reader)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -181,8 +189,8 @@ def running_daemon(
                 process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(10)
-        reader.join(10)
+                process.wait(STOP_SECONDS)
+        reader.join(STOP_SECONDS)
 
 
 def run_datd(
@@ -229,7 +237,7 @@ def _told(line: str) -> Iterator[tuple[str, str]]:
         yield "api", message.removeprefix("API: ").split(" ")[0]
 
 
-async def eventually(condition, *, seconds: float = 60.0, what: str = "it") -> Any:
+async def eventually(condition, *, seconds: float = 120.0, what: str = "it") -> Any:
     """Ask again until a condition gives something true; a generous deadline (decision 29)."""
     async with asyncio.timeout(seconds):
         while True:

@@ -70,8 +70,8 @@ def opened_below(folder: Path) -> list[str]:
 
 
 def _files_in(folder: Path) -> Iterator[tuple[Path, bytes]]:
-    # Programs may be at work in it: what is gone when its turn comes is not there.
-    for file in sorted(folder.rglob("*")):
+    # Programs may be at work in it: what is gone when its turn comes is not there, folders too.
+    for file in sorted(Path(place, name) for place, _, names in os.walk(folder) for name in names):
         if ".dat" in file.parts:
             continue
         try:

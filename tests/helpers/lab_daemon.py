@@ -4,6 +4,7 @@ A daemon's API is reached through its Unix socket: that lies in the file system,
 a lab share, so no program has to be started there, and nothing that is said is in a capture.
 """
 
+import contextlib
 import http.client
 import json
 import socket
@@ -42,19 +43,24 @@ class LabDaemon:
     def __init__(self, running: RunningDaemon, path: Path) -> None:
         self.running = running
         self.slowest = 0.0
-        self._connection = _Connection(path)
+        self._path = path
 
     def request(self, method: str, path: str, body: object = None) -> Any:
-        """One request; the decoded answer."""
+        """One request; the decoded answer.
+
+        Each over a connection of its own: the daemon closes one that is idle for a while, and what
+        tests wait for may take longer.
+        """
         headers = {
             "Authorization": f"Bearer {self.running.token}",
             "Content-Type": "application/json",
         }
         data = None if body is None else json.dumps(body)
         begin = time.monotonic()
-        self._connection.request(method, f"/api/v1{path}", data, headers)
-        answer = self._connection.getresponse()
-        text = answer.read()
+        with contextlib.closing(_Connection(self._path)) as connection:
+            connection.request(method, f"/api/v1{path}", data, headers)
+            answer = connection.getresponse()
+            text = answer.read()
         self.slowest = max(self.slowest, time.monotonic() - begin)
         assert answer.status < 400, f"{method} {path}: {answer.status} {text.decode()}"
         return json.loads(text) if text else None
@@ -98,7 +104,6 @@ class LabDaemon:
 
     def stop(self) -> int:
         """Ask it to end; gives the exit status."""
-        self._connection.close()
         return self.running.stop()
 
 
@@ -131,11 +136,7 @@ def lab_daemon(
         with running_daemon(
             folder, *given, prefix=prefix, peer_port=port, mdns=mdns, environment=environment
         ) as running:
-            daemon = LabDaemon(running, path)
-            try:
-                yield daemon
-            finally:
-                daemon._connection.close()
+            yield LabDaemon(running, path)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from ipaddress import IPv4Network
 
 from datd.discovery import dns_message, mdns
@@ -64,20 +64,18 @@ class Neighbour:
             for datagram in datagrams:
                 sock.sendto(datagram, (mdns.GROUP, self.port))
 
-    def heard(self) -> Iterator[bytes]:
-        """All that has come by now."""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                yield self.sock.recv(2000)
+    async def next(self) -> bytes:
+        """What comes next."""
+        while True:
+            try:
+                return self.sock.recv(2000)
+            except BlockingIOError:
+                await asyncio.sleep(0.001)
 
     async def hears(self, kind: bytes, about: bytes = b"\x03dat") -> bytes:
         """The next datagram with these flags about dat's names, or about dat 14's."""
         while True:
-            try:
-                datagram = self.sock.recv(2000)
-            except BlockingIOError:
-                await asyncio.sleep(0.001)
-                continue
+            datagram = await self.next()
             if datagram[2:4] == kind and about in datagram:
                 return datagram
 
@@ -92,11 +90,11 @@ def answer_of(port: int) -> bytes:
 async def linked(
     clock: Callable[[], float] | None = None,
 ) -> AsyncIterator[tuple[Host, Neighbour]]:
-    """A host of ours and a neighbour, for at most a minute."""
+    """A host of ours and a neighbour, for at most some minutes."""
     port = free_port()
     host, neighbour = Host(network(port, clock=clock), 3282), Neighbour(port)
     await host.start()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         yield host, neighbour
     await host.network.close()
     neighbour.sock.close()

@@ -1,6 +1,8 @@
 """Being somebody else: root may do what the tests want to see refused."""
 
+import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,15 +13,22 @@ NOBODY = 65534
 
 @contextmanager
 def as_ordinary_user(folder: Path) -> Iterator[None]:
-    """Without the rights of root for the time of a `with`; the way to a folder stays open."""
+    """Without the rights of root for the time of a `with`; the way to a folder stays open.
+
+    One process after the other: tests that run beside share most of the way, and whoever ends
+    first would close it for the others.
+    """
     if os.geteuid() != 0:
         yield
         return
     with ExitStack() as undo:
+        common = os.open(tempfile.gettempdir(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        undo.callback(os.close, common)  # which also gives the lock back
+        fcntl.flock(common, fcntl.LOCK_EX)
         for above in folder.parents:
             mode = above.stat().st_mode & 0o7777
-            if not mode & 0o001:
-                above.chmod(mode | 0o001)
+            if mode & 0o011 != 0o011:  # this process is still one of the group of root
+                above.chmod(mode | 0o011)
                 undo.callback(above.chmod, mode)
         os.seteuid(NOBODY)
         undo.callback(os.seteuid, 0)

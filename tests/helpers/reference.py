@@ -26,7 +26,7 @@ from tests.lab import install
 RUNNERS = Path(install.__file__).parent / "reference"
 _ROOT = Path(__file__).parents[2]
 # Five times the slowest start seen on a busy machine with two cores.
-PATIENCE = 60.0
+PATIENCE = 120.0
 # Until a program that was asked to end is ended; some say farewell to the network first.
 FAREWELL = 20.0
 # Colours and cursor movements of the `dat` command.
@@ -158,9 +158,11 @@ class Program:
         )
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to it and to what it started."""
+        """Send a signal to it and to what it started; what must end by that has then ended."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, how)
+        if how is signal.SIGKILL:
+            self.process.wait(FAREWELL)
 
     def stop(self) -> None:
         """End it, politely first."""
@@ -276,7 +278,7 @@ class Reference:
         """`dat share FOLDER`, once everything in it is imported; gives the key in hex too."""
         program = self.dat("share", "--no-watch", folder, *options, where=where)
         key = program.wait_for_line(r"dat://([0-9a-f]{64})")[1]
-        program.wait_for_line(r"IMPORT done", timeout=2 * PATIENCE)
+        program.wait_for_line(r"IMPORT done")
         return program, key
 
     def dat_clone(self, key: str, folder: Path, *options: str, where: Where) -> Program:
@@ -302,7 +304,7 @@ class Reference:
     def make_archive(self, folder: Path, store: Path, *, block_size: int = 65536) -> Event:
         """An archive in layout `flat` made of a folder; see make-archive.js."""
         program = self.start("make-archive.js", folder, store, "--block", block_size)
-        return program.wait_for("made", timeout=120)
+        return program.wait_for("made")
 
     def partial_peer(
         self, store: Path, *options: object, where: Where = HERE
@@ -316,4 +318,4 @@ class Reference:
     def check_folder(self, folder: Path, *options: object) -> Event:
         """What the original finds in a folder of layout `flat`; see check-folder.js."""
         program = self.start("check-folder.js", folder, *options)
-        return program.wait_for("checked", timeout=60)
+        return program.wait_for("checked")

@@ -49,7 +49,7 @@ def seen_by_the_original(
 ) -> dict[str, list[dict[str, Any]]]:
     """What it says of each version, by folder."""
     program = reference.start("check-versions.js", *folders)
-    assert program.wait_for_end(timeout=120) == 0, program.events
+    assert program.wait_for_end(timeout=300) == 0, program.events
     assert len(program.said("checked", writable=writable)) == len(folders), program.events
     return {str(folder): program.said("version", folder=str(folder)) for folder in folders}
 

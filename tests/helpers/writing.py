@@ -15,12 +15,12 @@ class _UnixConnection(http.client.HTTPConnection):
     """A connection to a daemon in another network, whose files are here."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=60)
+        super().__init__("localhost", timeout=VERB_SECONDS)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(60)
+        self.sock.settimeout(VERB_SECONDS)
         # Longer paths than 107 bytes do not fit into an address.
         folder = os.open(self._path.parent, os.O_PATH)
         try:
@@ -44,7 +44,7 @@ class Writer:
         connection = (
             _UnixConnection(self._unix)
             if self._unix is not None
-            else http.client.HTTPConnection(urlsplit(self.daemon.api).netloc, timeout=60)
+            else http.client.HTTPConnection(urlsplit(self.daemon.api).netloc, timeout=VERB_SECONDS)
         )
         headers = {"Authorization": f"Bearer {self.daemon.token}", "Content-Type": kind}
         try:

@@ -33,7 +33,7 @@ async def test_calls_run_one_at_a_time_and_in_order(executor):
 async def test_lanes_do_not_wait_for_one_another(executor):
     first, second = Lane(executor), Lane(executor)
     released = threading.Event()
-    stuck = asyncio.ensure_future(first.run(released.wait, 10))  # noqa: TID251
+    stuck = asyncio.ensure_future(first.run(released.wait, 60))  # noqa: TID251
     assert await second.run(lambda: "passed") == "passed"
     released.set()
     assert await stuck
@@ -52,11 +52,11 @@ async def test_a_call_handed_over_is_finished_even_if_nobody_waits_any_more(exec
 
     def write() -> None:
         started.set()
-        go.wait(10)
+        go.wait(60)
         done.set()
 
     waiting = asyncio.ensure_future(lane.run(write))  # noqa: TID251
-    await asyncio.to_thread(started.wait, 10)
+    assert await asyncio.to_thread(started.wait, 60)
     waiting.cancel()
     go.set()
     assert await lane.run(done.is_set)
@@ -68,7 +68,7 @@ async def test_what_came_of_a_call_is_told_even_if_nobody_waits_any_more(executo
     told: list[int] = []
 
     def write() -> int:
-        go.wait(10)
+        go.wait(60)
         return 7
 
     waiting = asyncio.ensure_future(lane.run_and_tell(told.append, write))  # noqa: TID251

@@ -3,7 +3,6 @@ from collections.abc import Sequence
 
 import pytest
 from tests.helpers.libraries import node, opened, source, until
-from tests.helpers.network import MemoryNetwork
 from tests.helpers.raw_peer import RawPeer, calling
 
 from datd import crypto
@@ -51,12 +50,15 @@ def test_an_old_version_needs_nothing_of_the_newer_ones(told):
     told(of)
 
 
-async def test_a_version_that_an_archive_of_ours_does_not_have_is_not_waited_for(tmp_path):
-    async with node(MemoryNetwork(), tmp_path) as here:
-        archive = await here.library.create()
-        async with asyncio.timeout(2), archive.opened() as opened_archive:
-            with pytest.raises(VersionNotFound):
-                await newest.settle(opened_archive, 99, 30)
+def test_a_version_that_an_archive_of_ours_does_not_have_is_not_waited_for(told):
+    async def of(network, folder):
+        async with node(network, folder) as here:
+            archive = await here.library.create()
+            async with asyncio.timeout(2), archive.opened() as opened_archive:
+                with pytest.raises(VersionNotFound):
+                    await newest.settle(opened_archive, 99, 30)
+
+    told(of)
 
 
 def test_what_was_appended_since_is_seen_by_the_next_reader(told):

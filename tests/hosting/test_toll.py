@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 from tests.helpers.libraries import node, opened, source, state, until
 from tests.helpers.raw_peer import calling
+from tests.helpers.virtual_time import in_virtual_time
 
 from datd.hosting.batches import Served
 from datd.hosting.toll import SERVE_BYTES, Toll
@@ -228,35 +229,44 @@ async def test_without_limits_nothing_waits():
     toll.close()
 
 
-async def test_what_was_announced_is_paid_once():
-    bandwidth = Bandwidth()
-    bandwidth.upload.set(1_000_000)
-    toll = Toll(bandwidth)
-    await toll.announced(served(1_000_000))
-    waits = [toll.answers_wait]
-    for size in (600_000, 400_000, 100_000):
-        toll.sent(size)
-        waits.append(toll.answers_wait)
-    assert waits == [False, False, False, True]
+def test_what_was_announced_is_paid_once():
+    async def story():
+        bandwidth = Bandwidth()
+        bandwidth.upload.set(1_000_000)
+        toll = Toll(bandwidth)
+        await toll.announced(served(1_000_000))
+        waits = [toll.answers_wait]
+        for size in (600_000, 400_000, 100_000):
+            toll.sent(size)
+            waits.append(toll.answers_wait)
+        assert waits == [False, False, False, True]
+
+    in_virtual_time(story())
 
 
-async def test_what_was_announced_and_never_sent_is_nobodys_debt():
-    bandwidth = Bandwidth()
-    bandwidth.upload.set(1_000_000)
-    toll = Toll(bandwidth)
-    await toll.announced(served(9_000_000))
-    assert bandwidth.upload.waiting == 1
-    toll.close()
-    assert bandwidth.upload.waiting == 0
+def test_what_was_announced_and_never_sent_is_nobodys_debt():
+    async def story():
+        bandwidth = Bandwidth()
+        bandwidth.upload.set(1_000_000)
+        toll = Toll(bandwidth)
+        await toll.announced(served(9_000_000))
+        assert bandwidth.upload.waiting == 1
+        toll.close()
+        assert bandwidth.upload.waiting == 0
+
+    in_virtual_time(story())
 
 
-async def test_words_that_were_sent_are_paid_though_the_peer_is_gone():
-    bandwidth = Bandwidth()
-    bandwidth.upload.set(16_000)
-    toll = Toll(bandwidth)
-    toll.sent(10**6)
-    toll.close()
-    assert bandwidth.upload.waiting == 1
+def test_words_that_were_sent_are_paid_though_the_peer_is_gone():
+    async def story():
+        bandwidth = Bandwidth()
+        bandwidth.upload.set(16_000)
+        toll = Toll(bandwidth)
+        toll.sent(10**6)
+        toll.close()
+        assert bandwidth.upload.waiting == 1
+
+    in_virtual_time(story())
 
 
 async def test_batches_and_requests_are_smaller_under_a_limit():
@@ -273,25 +283,31 @@ async def test_batches_and_requests_are_smaller_under_a_limit():
     assert (toll.batch, toll.in_flight) == (SERVE_BYTES, BYTES_IN_FLIGHT)
 
 
-async def test_who_waits_for_what_somebody_else_counts_goes_on_when_that_is_paid():
-    bandwidth = Bandwidth()
-    bandwidth.download.set(1_000_000)
-    account = Account(lambda: None)
-    toll = Toll(bandwidth, counted=account)
-    bandwidth.download.owe(account, 1_100_000)
-    toll.received(10**9)
-    assert toll.reading_waits
-    async with asyncio.timeout(30):
-        await toll.may_read()
-    assert account.owed == 0
+def test_who_waits_for_what_somebody_else_counts_goes_on_when_that_is_paid():
+    async def story():
+        bandwidth = Bandwidth()
+        bandwidth.download.set(1_000_000)
+        account = Account(lambda: None)
+        toll = Toll(bandwidth, counted=account)
+        bandwidth.download.owe(account, 1_100_000)
+        toll.received(10**9)
+        assert toll.reading_waits
+        async with asyncio.timeout(30):
+            await toll.may_read()
+        assert account.owed == 0
+
+    in_virtual_time(story())
 
 
-async def test_who_makes_us_say_more_than_it_takes_is_not_read():
-    bandwidth = Bandwidth()
-    bandwidth.upload.set(16_000)
-    toll = Toll(bandwidth)
-    toll.sent(21 * 2**20)
-    assert toll.reading_waits
-    bandwidth.upload.set(None)
-    async with asyncio.timeout(30):
-        await toll.may_read()
+def test_who_makes_us_say_more_than_it_takes_is_not_read():
+    async def story():
+        bandwidth = Bandwidth()
+        bandwidth.upload.set(16_000)
+        toll = Toll(bandwidth)
+        toll.sent(21 * 2**20)
+        assert toll.reading_waits
+        bandwidth.upload.set(None)
+        async with asyncio.timeout(30):
+            await toll.may_read()
+
+    in_virtual_time(story())

@@ -1,6 +1,5 @@
 """History, differences and times of archives that are too large to be read for one question."""
 
-import asyncio
 import shutil
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -93,7 +92,7 @@ async def test_a_live_file_has_its_whole_history_before_there_is_an_index(tmp_pa
 async def test_what_lies_before_a_deletion_is_told_once_it_is_indexed(tmp_path, large):
     async with hosted(tmp_path, large) as (versions, archive):
         assert await history(versions, archive, SECOND) == ([TAIL + 5], False)
-        await until(lambda: not versions._indexing, 60)
+        await until(lambda: not versions._indexing, 300)
         assert await history(versions, archive, SECOND) == ([2, 3, TAIL + 5], True)
         wanted = [1, 2, 3, 4, TAIL + 5, TAIL + 6, 2 * TAIL + 7]
         assert await history(versions, archive, "/first") == (wanted, True)
@@ -108,7 +107,7 @@ async def test_what_lies_before_a_deletion_is_told_once_it_is_indexed(tmp_path, 
 async def test_pages_of_a_folder_tell_what_one_page_would(tmp_path, large):
     async with hosted(tmp_path, large) as (versions, archive):
         await versions.history(archive, "/nothing")
-        await until(lambda: not versions._indexing, 60)
+        await until(lambda: not versions._indexing, 300)
         told, since = [], 0
         while True:
             page = await versions.history(archive, "/y", since=since, limit=1000)
@@ -129,7 +128,7 @@ async def test_since_and_until_bound_a_history(tmp_path, large):
             whole = await versions.history(archive, "/", since=2, until=5)
             assert [entry.seq for entry in whole.entries] == [3, 4, 5]
             assert whole.following is None
-            await until(lambda: not versions._indexing, 60)
+            await until(lambda: not versions._indexing, 300)
         with pytest.raises(VersionNotFound):
             await versions.history(archive, "/", until=9 * TAIL)
 
@@ -137,7 +136,7 @@ async def test_since_and_until_bound_a_history(tmp_path, large):
 async def test_no_question_reads_all_of_a_long_history(tmp_path, large):
     async with hosted(tmp_path, large) as (versions, archive):
         await versions.history(archive, "/nothing")
-        await until(lambda: not versions._indexing, 60)
+        await until(lambda: not versions._indexing, 300)
         async with archive.opened():
             tree = opened(archive).archive._tree
             before = tree.reads
@@ -148,7 +147,7 @@ async def test_no_question_reads_all_of_a_long_history(tmp_path, large):
 async def test_a_removed_archive_leaves_the_index(tmp_path, large):
     async with hosted(tmp_path, large) as (versions, archive):
         await versions.history(archive, "/nothing")
-        await until(lambda: not versions._indexing, 60)
+        await until(lambda: not versions._indexing, 300)
         await versions.forget(archive)
         assert await history(versions, archive, SECOND) == ([TAIL + 5], False)
 
@@ -159,7 +158,7 @@ async def test_a_daemon_that_ends_while_it_indexes_goes_on_later(tmp_path, large
         assert versions._indexing
     async with hosted(tmp_path, large) as (versions, archive):
         await versions.history(archive, SECOND)
-        await until(lambda: not versions._indexing, 60)
+        await until(lambda: not versions._indexing, 300)
         assert await history(versions, archive, SECOND) == ([2, 3, TAIL + 5], True)
 
 
@@ -198,8 +197,7 @@ async def test_the_version_of_a_time(tmp_path, large):
 async def test_look_ups_go_on_while_an_archive_is_indexed(tmp_path, large):
     async with hosted(tmp_path, large) as (versions, archive):
         await versions.history(archive, SECOND)
-        async with asyncio.timeout(5):
-            stat = await archive.stat(FIRST)
+        stat = await archive.stat(FIRST)
         assert stat.size == len(FIRST)
         assert versions._indexing
 
@@ -210,11 +208,13 @@ async def test_a_newer_version_of_a_whole_archive_is_counted_by_what_changed(tmp
     async with hosted(tmp_path, large) as (_, archive):
         async with archive.opened():
             pass
-        await until(lambda: archive.state == "seeding", 60)
+        await until(lambda: archive.state == "seeding", 300)
         files = archive.record.summary.files
     append(tmp_path / "archives", "/first/new.txt")
     async with hosted(tmp_path, large) as (_, archive), archive.opened():
-        await until(lambda: archive.state == "seeding" and archive.record.summary.files > files, 60)
+        await until(
+            lambda: archive.state == "seeding" and archive.record.summary.files > files, 300
+        )
         assert archive.record.summary.files == files + 1
         assert opened(archive).archive._tree.reads < 1000
 

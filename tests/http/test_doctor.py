@@ -1,5 +1,6 @@
 import pytest
 from tests.helpers.api import running_api
+from tests.helpers.busy_disks import not_judged_by_speed
 
 from datd.hosting.views import NetworkView
 
@@ -10,7 +11,8 @@ async def api(tmp_path):
         yield running
 
 
-async def test_a_diagnosis_says_of_each_check_how_it_is_and_what_to_do(api):
+async def test_a_diagnosis_says_of_each_check_how_it_is_and_what_to_do(api, monkeypatch):
+    not_judged_by_speed(monkeypatch)
     answer = await api.ask("/api/v1/diagnosis")
     assert answer.status == 200
     findings = answer.json["findings"]
@@ -21,7 +23,8 @@ async def test_a_diagnosis_says_of_each_check_how_it_is_and_what_to_do(api):
         assert bool(one["advice"]) == (one["state"] != "ok"), one
 
 
-async def test_a_network_that_does_not_work_fails(tmp_path):
+async def test_a_network_that_does_not_work_fails(tmp_path, monkeypatch):
+    not_judged_by_speed(monkeypatch)
     views = [
         NetworkView("dht", "discovery", False),
         NetworkView("tcp", "transport", False, "no port"),

@@ -1,4 +1,5 @@
 import asyncio
+from datetime import datetime
 
 from datd.keys import Key
 
@@ -39,7 +40,7 @@ async def test_pages_show_each_job_once_the_newest_first(api):
     seen, cursor = [], ""
     for _ in range(7):
         page = (await api.ask(f"/api/v1/jobs?kind=verify&limit=3{cursor}")).json
-        seen += [(job["started_at"], job["id"]) for job in page["jobs"]]
+        seen += [(datetime.fromisoformat(job["started_at"]), job["id"]) for job in page["jobs"]]
         if page["next_cursor"] is None:
             break
         cursor = f"&cursor={page['next_cursor']}"

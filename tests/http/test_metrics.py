@@ -1,4 +1,6 @@
+import asyncio
 import re
+import time
 
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics
@@ -30,14 +32,16 @@ def value(found, family: str, **labels: str) -> float:
 async def test_a_monitor_sees_what_is_hosted(api: RunningApi):
     await api.host("archival-nested")
     await api.host("archival-history", paused=True)
+    begun = time.monotonic()
     found = await families(api)
+    took = time.monotonic() - begun
     states = {one.labels["state"]: one.value for one in found["datd_archives"].samples}
     assert states["paused"] == 1
     assert sum(states.values()) == 2
     assert set(states) == {"searching", "syncing", "seeding", "paused", "error"}
     assert value(found, "datd_connections") == 0
     assert value(found, "datd_disk_free_bytes") <= value(found, "datd_disk_size_bytes")
-    assert 0 <= value(found, "datd_event_loop_lag_seconds") < 5
+    assert 0 <= value(found, "datd_event_loop_lag_seconds") <= took
     assert value(found, "datd_open_files_limit") == 64
     [build] = found["datd_build_info"].samples
     assert re.match(r"\d+\.\d+", build.labels["version"])
@@ -61,6 +65,8 @@ async def test_jobs_are_counted_while_they_run_and_when_they_ended(api: RunningA
         raise NotWritableError("it is not ours")
 
     job = jobs.start("verify", Key(bytes(32)), failing, unit="blocks")
+    assert job.task is not None
+    await asyncio.wait([job.task])
     assert value(await families(api), "datd_jobs_ended", kind="verify", state="failed") == 1
     assert job.state == "failed"
 

@@ -6,6 +6,7 @@ import stat
 
 import pytest
 from tests.helpers.api import running_api
+from tests.helpers.daemon import eventually
 
 from datd.hosting.stats import Savings
 from datd.records import Forking
@@ -38,6 +39,15 @@ async def ended(api, job):
 async def names(api, key):
     listing = (await api.ask(f"{ARCHIVES}/{key}/files/?recursive=true")).json
     return sorted(entry["path"] for entry in listing["entries"])
+
+
+async def titled(api, key, title):
+    """Wait until an archive is known to be called so: it is counted in the background."""
+
+    async def known():
+        return (await api.ask(f"{ARCHIVES}/{key}")).json["title"] == title
+
+    await eventually(known, what="the title")
 
 
 async def patch(api, key, **fields):
@@ -147,6 +157,7 @@ async def test_a_folder_is_published_and_brought_up_to_date(api, tmp_path):
     assert await names(api, archive["key"]) == ["/c.txt", "/dat.json", "/sub/b.txt"]
     listed = (await api.ask(f"{V1}/jobs?archive={archive['key']}&state=done")).json["jobs"]
     assert len(listed) == 2
+    await titled(api, archive["key"], "Site")
     twice = await api.post(ARCHIVES, {"folder": str(site), "title": "Other"})
     assert twice.kind == "exists"
 
@@ -325,5 +336,6 @@ async def test_a_folder_that_is_published_otherwise_is_not_the_same(api, tmp_pat
     site.mkdir()
     made = await api.post(ARCHIVES, {"folder": str(site), "title": "Site"})
     await ended(api, made.json["job"])
+    await titled(api, made.json["key"], "Site")
     other = await api.post(ARCHIVES, {"folder": str(site)} | fields)
     assert (other.status, other.kind) == (409, "exists")

@@ -71,7 +71,8 @@ async def test_items_tell_what_the_archive_says_of_itself(ada, api):
     async with api.library.find(hosted.key.hex).opened():
 
         async def counted():  # which goes on in the background
-            return (await api.ask(hosted.path)).json["title"]
+            shown = (await api.ask(hosted.path)).json
+            return shown["title"] if shown["state"] == "seeding" else None
 
         title = await eventually(counted)
     item = (await ada.ask("/v1/dats/add", {"url": hosted.key.hex})).json

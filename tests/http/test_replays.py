@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from tests.helpers.api import TOKEN, running_api
 from tests.helpers.daemon import eventually
 from tests.helpers.folders import write
-from tests.helpers.operations.row import ARCHIVES, filled, nowhere, send
+from tests.helpers.operations.row import ARCHIVES, filled, nowhere, send, while_under_way
 
 from datd.books import answers as book
 from datd.books.answers import Page
@@ -74,11 +74,9 @@ async def test_two_at_once_make_one(api):
 
 async def test_who_is_told_that_it_is_under_way_is_told_when_to_come_again(api):
     path = await nowhere(api)
-    both = await asyncio.gather(
-        *(send(api, "POST", f"{path}/fork?wait=1", {}, KEY) for _ in range(2))
-    )
-    [early] = [answer for answer in both if answer.status == 409]
-    assert (early.kind, early.headers["retry-after"]) == ("conflict", "1")
+    late, early = await while_under_way(api, f"{path}/fork?wait=0", {}, KEY)
+    assert (early.status, early.kind, early.headers["retry-after"]) == (409, "conflict", "1")
+    assert late.kind == "no_peers"
 
 
 async def test_what_failed_can_be_sent_again(api):

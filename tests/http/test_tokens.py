@@ -3,6 +3,7 @@ import json
 
 import pytest
 from tests.helpers.api import TOKEN, running_api
+from tests.helpers.daemon import eventually
 
 V1 = "/api/v1"
 LINK = "dat://" + "ab" * 32
@@ -150,7 +151,9 @@ async def test_a_page_of_events_that_waits_tells_a_revoked_token_nothing(api):
     async with asyncio.TaskGroup() as group:
         asking = api.ask(f"{V1}/events?format=json&wait=1.5&since=0", token=made["token"])
         waiting = group.create_task(asking)
-        await asyncio.sleep(0.2)
+        await eventually(
+            lambda: api.library.services.events._listeners - {api.library.herald.webhooks}
+        )
         assert (await api.ask(f"{V1}/tokens/{made['id']}", method="DELETE")).status == 204
         await api.post(f"{V1}/archives", {"link": LINK})
     assert waiting.result().json["events"] == []

@@ -23,7 +23,7 @@ async def test_the_wire_protocol_is_spoken_over_a_websocket(api):
     ):
         assert not socket.compress
         await socket.send_bytes(bytes(session.data_to_send()))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not session.handshaken:
                 session.receive_data(await socket.receive_bytes(), 0.0)
 

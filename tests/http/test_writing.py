@@ -95,7 +95,7 @@ async def test_who_sends_slowly_keeps_nobody_from_writing(api):
 
     await eventually(arrived)
     # Not only in the end, as it would be if writers waited for it in vain.
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert (await put(api, files, "/quick", b"x")).status == 201
     assert await names(api, files) == ["/quick"]
     writer.write(body[3 * 2**20 :])

@@ -58,7 +58,7 @@ class Turns:
         mirror.daemon.wait_until(
             lambda: mirror.done("GET", f"/archives/{key}")["state"] == "seeding",
             "everything",
-            seconds=60,
+            seconds=120,
         )
         listed = mirror.done("GET", f"/archives/{key}/files/?recursive=true&limit=1000")
         found = {one["path"]: one for one in listed["entries"] if one["kind"] == "file"}
@@ -160,7 +160,7 @@ def test_dat_and_datd_mirror_into_one_folder_by_turns(
                 and mirror.done("GET", f"/archives/{key}")["state"] == "seeding"
             ),
             "the new version",
-            seconds=60,
+            seconds=120,
         )
         assert (copy / "mine.txt").read_bytes() == b"of the person whose folder this is"
         (copy / "mine.txt").unlink()

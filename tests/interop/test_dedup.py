@@ -46,7 +46,7 @@ def seeding(reference: Reference, store: Path) -> Iterator[Seeder]:
 def mirror(daemon: RunningDaemon, seeder: Seeder) -> None:
     """Mirror an archive, and wait until all of it is here and in the index."""
     address = f"127.0.0.1:{seeder.wire.port}"
-    daemon.datctl("add", seeder.key, "--peer", address, "--wait", "60")
+    daemon.datctl("add", seeder.key, "--peer", address, "--wait", "120")
 
 
 def published(folder: Path, store: Path) -> None:
@@ -89,7 +89,7 @@ def test_one_byte_at_the_front_of_a_large_file_costs_a_few_blocks_and_hashes(
         with seeding(reference, store) as second:
             daemon.datctl("peers", "add", second.key, f"127.0.0.1:{second.wire.port}")
             daemon.wait_until(
-                lambda: daemon.archive(second.key)["version"] == 2, "the new version", seconds=60
+                lambda: daemon.archive(second.key)["version"] == 2, "the new version", seconds=120
             )
             mirror(daemon, second)
         # The largest block is 64 KiB, and the new entry of metadata is counted along.

@@ -18,7 +18,7 @@ from datd.udp.socket import UdpSocket
 THEIRS, THEIRS_IMPLIED = b"a" * 32, b"b" * 32
 OURS, OURS_IMPLIED = b"c" * 32, b"d" * 32
 # libtorrent and the reference take some seconds until they know somebody.
-PATIENCE = 40.0
+PATIENCE = 120.0
 
 Start = Callable[..., Program]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.helpers.folders import becomes, hashes_in, write
 from tests.helpers.lab import Lab, needs_lab
-from tests.helpers.reference import Event, Program, Reference, Where
+from tests.helpers.reference import PATIENCE, Event, Program, Reference, Where
 from tests.helpers.servers import running_discovery_server
 
 NAME = "0de13c996ac2b1c615eee05750d180da0a97042d"
@@ -25,7 +25,7 @@ for host in crowd:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
         own.bind((host, 0))
         own.connect((server, 5300))
-        own.settimeout(10)
+        own.settimeout(60)
         own.send(dns_message.encode_probe(7, "dat.local"))
         token = dns_message.decode(own.recv(1500), "dat.local").records[0].text.token
         announce = dns_message.encode_announce(
@@ -140,7 +140,7 @@ def test_answers_stay_readable_above_31_announcers(reference: Reference, lan: La
 
 def found_by(program: Program, count: int) -> set[str]:
     """What a program has found as soon as it is so much."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while len(peers(program)) < count and time.monotonic() < deadline:
         program.wait_for("done", count=len(program.said("done")) + 1)
     return peers(program)
@@ -153,7 +153,7 @@ def test_a_peer_that_fell_silent_is_forgotten(reference: Reference, lan: LanMake
         announcer, _ = client(reference, "announce", "--port", 3282, where=Where(lab, "h1"))
         seeker.wait_for("peer", host="10.99.0.1", port=3282)
         announcer.kill()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while [one["event"] for one in seeker.events[-4:]] != ["done"] * 4:
             assert time.monotonic() < deadline
             seeker.wait_for("done", count=len(seeker.said("done")) + 1)

@@ -55,7 +55,8 @@ def killed_daemon(folder: Path) -> Iterator[str]:
 def _api_told(process: Any, log: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
     while True:
-        said = log.read_text() if log.exists() else ""
+        # Of a line that is being written there may be a part.
+        said = (log.read_text() if log.exists() else "").rpartition("\n")[0]
         if "next: datctl" in said:
             break
         assert process.is_alive(), f"datd did not start:\n{said}"
@@ -71,7 +72,7 @@ def asked(api: str, folder: Path, key: str) -> dict[str, Any]:
     request = urllib.request.Request(
         f"{api}/api/v1/archives/{key}", headers={"Authorization": f"Bearer {token}"}
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=START_SECONDS) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
 
@@ -86,6 +87,7 @@ def test_c2_kills_at_random_moments_lose_nothing(reference: Reference, tmp_path:
     with slow_wire("127.0.0.1", seeding["port"], SPEED) as port:
         with running_daemon(folder) as daemon:
             daemon.datctl("add", key, "--peer", f"127.0.0.1:{port}")
+            daemon.wait_until(lambda: daemon.archive(key)["blocks"]["have"], "begun")
         deadline = time.monotonic() + SECONDS
         for number in range(KILLS):
             if number >= ENOUGH and time.monotonic() > deadline:

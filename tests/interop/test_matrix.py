@@ -142,7 +142,7 @@ def test_what_dat_shares_we_mirror_and_dat_clones_it_from_us(
         )
     )
     announced(case, at_server, PUBLISHER)
-    daemon.datctl("add", f"dat://{key}", "--wait", "60")
+    daemon.datctl("add", f"dat://{key}", "--wait", "120")
     reached_over(daemon, key, transport)
     publisher.stop()
     announced(case, at_server, DATD)

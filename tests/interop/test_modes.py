@@ -15,7 +15,7 @@ def host(daemon: RunningDaemon, key: str, *ports: int, **settings: Any) -> None:
     """Have an archive hosted, and wait until all that its mode wants is here."""
     peers = [f"127.0.0.1:{port}" for port in ports]
     daemon.request("POST", "/archives", {"link": key, "peers": peers, **settings})
-    daemon.wait_until(lambda: seeds(daemon, key), f"{key} complete", seconds=60)
+    daemon.wait_until(lambda: seeds(daemon, key), f"{key} complete", seconds=120)
 
 
 def seeds(daemon: RunningDaemon, key: str, version: int = 1) -> bool:
@@ -61,12 +61,12 @@ def test_a_latest_mirror_follows_drops_and_serves_live_and_afterwards(
         write(source / "big.bin", os.urandom(1_000_000))
         publisher.wait_for("appended", version=first["version"] + 1)
         daemon.wait_until(
-            lambda: seeds(daemon, key, first["version"] + 1), "the new version here", seconds=60
+            lambda: seeds(daemon, key, first["version"] + 1), "the new version here", seconds=120
         )
         daemon.wait_until(
             lambda: hashes_in(tmp_path / "live") == hashes_in(source),
             "the new version at the clone",
-            seconds=60,
+            seconds=120,
         )
         # Who watches a folder may see a file while it is written, and publish it twice.
         daemon.wait_until(lambda: is_all_there_is(daemon, key, 1_100_000), "nothing but that here")
@@ -107,5 +107,5 @@ def test_a_sparse_mirror_holds_what_its_patterns_name_and_gives_that_to_the_orig
             if ("notes" in path and "4.txt" not in path) or path.endswith("3.raw")
         }
         daemon.wait_until(
-            lambda: wanted.items() <= hashes_in(copy).items(), "our part at the clone", seconds=60
+            lambda: wanted.items() <= hashes_in(copy).items(), "our part at the clone", seconds=120
         )

@@ -49,7 +49,7 @@ class Pair:
             self.folder / "store", where=Where(self.lab, "a")
         )
         near = f"{self.lab.ip('a')}:{seeding['port']}"
-        self.daemon.datctl("add", seeding["key"], "--peer", near, "--wait", "60")
+        self.daemon.datctl("add", seeding["key"], "--peer", near, "--wait", "120")
         peer.stop()
         return str(seeding["key"])
 

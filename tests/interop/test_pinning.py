@@ -107,7 +107,7 @@ class Store:
 
     def __call__(self, *words, status=0):
         done = subprocess.run(
-            [*self._words, *words, *self._options], capture_output=True, text=True, timeout=60,
+            [*self._words, *words, *self._options], capture_output=True, text=True, timeout=180,
             stdin=subprocess.DEVNULL, cwd=self._home.parent,
         )  # fmt: skip
         assert done.returncode == status, done.stdout + done.stderr

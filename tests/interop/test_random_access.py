@@ -150,13 +150,13 @@ def test_a_far_peer_is_read_at_the_speed_of_the_wire(reference: Reference, tmp_p
     key = own_archive(store, [[data[at : at + 65536] for at in range(0, len(data), 65536)]], 20)
     _, seeding = reference.partial_peer(store)
     with (
-        counting_wire("127.0.0.1", seeding["port"], delay=0.05, speed=10_000_000) as wire,
+        counting_wire("127.0.0.1", seeding["port"], delay=0.2, speed=10_000_000) as wire,
         running_daemon(tmp_path / "datd") as daemon,
     ):
         add_sparse(daemon, key, wire)
         fetch(daemon, key, "/table.csv", 0, 10)
         begun = time.monotonic()
         got = fetch(daemon, key, "/table.csv", 5_000_000, 25_000_000)
-        # The wire needs 2 s; one block for each round trip would take half a minute at least.
-        assert time.monotonic() - begun < 20
+        # The wire needs 2 s; one block for each round trip would take two minutes at least.
+        assert time.monotonic() - begun < 60
         assert got == data[5_000_000:25_000_000]

@@ -24,7 +24,7 @@ def test_t29_an_archive_at_its_limit_stops_is_served_and_the_others_go_on(
         stopped = _shown_in_state(daemon, large["key"], "error")
         assert "storage.max_archive_bytes" in stopped["error"]
         assert 1_000_000 <= stopped["bytes"]["have"] < 5_120_000
-        daemon.datctl("add", small["key"], "--peer", f"127.0.0.1:{small['port']}", "--wait", "90")
+        daemon.datctl("add", small["key"], "--peer", f"127.0.0.1:{small['port']}", "--wait", "120")
         first = daemon.datctl("cat", f"{large['key']}/big.bin", "--range", "0-9").stdout
         assert first == "0123456789"
         refused = daemon.datctl(
@@ -32,7 +32,7 @@ def test_t29_an_archive_at_its_limit_stops_is_served_and_the_others_go_on(
         )
         assert "storage.max_archive_bytes" in refused.stderr
     with running_daemon(tmp_path / "datd") as daemon:
-        daemon.datctl("add", large["key"], "--wait", "90")
+        daemon.datctl("add", large["key"], "--wait", "120")
         daemon.datctl("get", large["key"], str(tmp_path / "copy"))
     assert hashes_in(tmp_path / "copy") == hashes_in(tmp_path / "large")
 
@@ -58,7 +58,7 @@ def test_what_there_was_no_room_for_is_fetched_once_there_is_and_nobody_is_to_bl
     first, second = peers
     limit = {"DATD_STORAGE__MAX_BYTES": "7500000"}
     with running_daemon(tmp_path / "datd", environment=limit) as daemon:
-        daemon.datctl("add", first["key"], "--peer", f"127.0.0.1:{first['port']}", "--wait", "90")
+        daemon.datctl("add", first["key"], "--peer", f"127.0.0.1:{first['port']}", "--wait", "120")
         daemon.datctl("add", second["key"], "--peer", f"127.0.0.1:{second['port']}")
         stopped = _shown_in_state(daemon, second["key"], "error")
         assert "storage.max_bytes" in stopped["error"]

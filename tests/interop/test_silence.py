@@ -22,7 +22,7 @@ PORT = 3282
 # Seconds in which a withdrawal is confirmed, and everybody who asks has asked again.
 WITHDRAWN_WITHIN = 1.5
 # On a busy machine it takes its time to leave; nothing of an archive may be said after it has.
-LEAVES_WITHIN = 20.0
+LEAVES_WITHIN = 60.0
 # So long nothing is heard. Everybody who asks does so each second; rounds of our own come every
 # minute, but one of them would not come alone: four archives share that minute.
 LISTENING = 15.0
@@ -127,6 +127,15 @@ def withdraws_at(server: str, seed: Seed) -> Callable[[Packet], bool]:
     )
 
 
+def answers(asked: Packet) -> Callable[[Packet], bool]:
+    """Whether a packet is what a server says to a query: it bears the same number."""
+    return lambda packet: (
+        packet.source == asked.destination
+        and packet.source_port == asked.destination_port
+        and packet.payload[:2] == asked.payload[:2]
+    )
+
+
 def sent_since(capture: Capture, begin: float) -> list[Packet]:
     return [packet for packet in capture.packets() if packet.sent and packet.time >= begin]
 
@@ -134,7 +143,9 @@ def sent_since(capture: Capture, begin: float) -> list[Packet]:
 def silent_since(stage: Stage, seed: Seed) -> float:
     """Since when nothing more is said of an archive that was withdrawn; soon, if not yet."""
     for server in stage.servers:
-        stage.capture.wait_for(withdraws_at(server, seed))
+        # One that is not answered is sent again, after pauses that are longer than what follows.
+        asked = stage.capture.wait_for(withdraws_at(server, seed))
+        stage.capture.wait_for(answers(asked))
     deadline = time.monotonic() + LEAVES_WITHIN
     while time.monotonic() < deadline:
         since = time.time()

@@ -38,7 +38,7 @@ async def test_history_and_differences_are_those_the_original_tells(tmp_path, re
             name = str(one.key.discovery_key)
             folders[str(api.folder / "archives" / name[:2] / name[2:])] = one
         program = reference.start("tell-versions.js", *folders)
-        assert program.wait_for_end(timeout=120) == 0, program.events
+        assert program.wait_for_end(timeout=300) == 0, program.events
         assert len(program.said("told")) == len(NAMES)
         for folder, one in folders.items():
             (told,) = program.said("history", folder=folder)

@@ -51,8 +51,8 @@ def publish_one_more(
     (folder / "later.txt").write_text("published later")
     again, _ = reference.dat_share(folder, where=web)
     again.stop()
-    daemon.wait_until(lambda: daemon.archive(key)["version"] > version, "updated", seconds=60)
-    daemon.wait_until(lambda: daemon.whole(key), "whole again", seconds=60)
+    daemon.wait_until(lambda: daemon.archive(key)["version"] > version, "updated", seconds=120)
+    daemon.wait_until(lambda: daemon.whole(key), "whole again", seconds=120)
 
 
 def test_what_dat_shared_comes_whole_from_a_stock_server_and_nothing_is_announced(
@@ -69,7 +69,7 @@ def test_what_dat_shared_comes_whole_from_a_stock_server_and_nothing_is_announce
     daemon = stack.enter_context(lab_daemon(lab, "h1", tmp_path / "datd", *words, mdns=True))
     # All networks are on; this archive uses none of them.
     daemon.add(key, networks=[], web_sources=[address])
-    daemon.wait_until(lambda: daemon.whole(key), "whole", seconds=60)
+    daemon.wait_until(lambda: daemon.whole(key), "whole", seconds=120)
     (peer,) = daemon.peers(key)
     assert (peer["source"], peer["transport"]) == ("web", "http")
     assert not peer["dropped"]
@@ -102,7 +102,7 @@ def test_nothing_but_requests_to_the_server_leaves_where_all_networks_are_off(
     words = ("--config", str(settings))
     daemon = stack.enter_context(lab_daemon(lab, "h1", tmp_path / "datd", *words))
     daemon.add(key, web_sources=[address])
-    daemon.wait_until(lambda: daemon.whole(key), "whole", seconds=60)
+    daemon.wait_until(lambda: daemon.whole(key), "whole", seconds=120)
     publish_one_more(reference, daemon, key, folder, web)
     daemon.stop()
     packets = [packet for packet in capture.packets() if packet.sent]
@@ -118,7 +118,7 @@ def test_an_export_is_a_source_and_is_brought_up_to_date(stack: ExitStack, tmp_p
     one.datctl("export", key, str(site), "--static", "--delete", "--yes")
     address = stack.enter_context(stock_web(site, tmp_path / "nginx", free_port()))
     two = stack.enter_context(running_daemon(tmp_path / "two", environment=SOON))
-    two.datctl("add", key, "--web", address, "--network", "none", "--wait", "60")
+    two.datctl("add", key, "--web", address, "--network", "none", "--wait", "120")
     assert copy_of(two, key, tmp_path / "copy") == hashes_in(folder)
     assert (site / ".well-known" / "dat").read_text().startswith(f"dat://{key}")
     assert not [
@@ -130,8 +130,8 @@ def test_an_export_is_a_source_and_is_brought_up_to_date(stack: ExitStack, tmp_p
     one.datctl("rescan", key, "--wait")
     one.datctl("export", key, str(site), "--static", "--delete", "--yes")
     version = one.archive(key)["version"]
-    two.wait_until(lambda: two.archive(key)["version"] == version, "updated", seconds=60)
-    two.wait_until(lambda: two.archive(key)["state"] == "seeding", "whole", seconds=60)
+    two.wait_until(lambda: two.archive(key)["version"] == version, "updated", seconds=120)
+    two.wait_until(lambda: two.archive(key)["state"] == "seeding", "whole", seconds=120)
     assert copy_of(two, key, tmp_path / "copy2") == hashes_in(folder)
 
 
@@ -174,11 +174,11 @@ def test_a_corrupted_byte_is_noticed_and_comes_from_the_swarm(
     daemon = stack.enter_context(running_daemon(tmp_path / "datd", environment=SOON))
     daemon.datctl("add", key, "--web", address, "--network", "none")
     daemon.wait_until(
-        lambda: any(peer["dropped"] for peer in daemon.ask("peers", key)), "noticed", seconds=60
+        lambda: any(peer["dropped"] for peer in daemon.ask("peers", key)), "noticed", seconds=120
     )
     assert daemon.archive(key)["state"] != "seeding"
     daemon.datctl("peers", "add", key, f"127.0.0.1:{shared['port']}")
-    daemon.wait_until(lambda: daemon.archive(key)["state"] == "seeding", "whole", seconds=60)
+    daemon.wait_until(lambda: daemon.archive(key)["state"] == "seeding", "whole", seconds=120)
     assert copy_of(daemon, key, tmp_path / "copy") == source
     web = next(peer for peer in daemon.ask("peers", key) if peer["source"] == "web")
     assert victim.name in web["dropped"]
@@ -214,5 +214,5 @@ def test_two_daemons_replicate_through_a_websocket_alone(stack: ExitStack, tmp_p
         json.loads(line)["message"] for line in one.log if '"gateway: http' in line
     ).split()[1]
     address = f"{gateway.replace('http', 'ws').removesuffix('/KEY')}/{key}"
-    two.datctl("add", key, "--web", address, "--network", "none", "--wait", "60")
+    two.datctl("add", key, "--web", address, "--network", "none", "--wait", "120")
     assert copy_of(two, key, tmp_path / "copy") == hashes_in(folder)

@@ -41,7 +41,7 @@ _BUFFER = 64 * 1024 * 1024
 _NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmp6", 2: "igmp"}
 _ETHERTYPES = (0x0800, 0x86DD)
 # Seconds that a process with nothing to do needs to end, on a very busy machine.
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -311,7 +311,7 @@ class Lab:
         return process
 
     def run(
-        self, host: str, words: list[str], timeout: float = 60, **options: Any
+        self, host: str, words: list[str], timeout: float = 120, **options: Any
     ) -> subprocess.CompletedProcess[Any]:
         """Run a command inside a host and wait for it."""
         command = [*self.prefix(host), *words]
@@ -353,6 +353,8 @@ class Lab:
         mine = [name for name in namespaces() if name.startswith(f"{PREFIX}{self.id}.")]
         for wanted, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, LAST)):
             pids = {int(word) for name in mine for word in tool_pids(name)}
+            # One that was started just now may not be inside yet.
+            pids |= {process.pid for process in self._processes if process.poll() is None}
             if self._relay and started_at(self._relay[0]) == self._relay[1]:
                 pids.add(self._relay[0])
             for pid in pids:

@@ -33,7 +33,7 @@ async def careful_web(small_web):
 
 
 async def get(web: Web, url: URL | str = PAGE, **options):
-    given = {"seconds": 10.0, "limit": 4096, **options}
+    given = {"seconds": 120.0, "limit": 4096, **options}
     return await web.get(URL(url), **given)
 
 
@@ -206,7 +206,7 @@ async def test_what_was_closed_can_be_used_again(web, small_web):
 
 async def test_something_is_sent_and_nothing_of_the_answer_is_read(web, small_web):
     small_web.put("a.example", Reply(b"x" * 10**6, 202, {"Content-Encoding": "gzip"}), "/page")
-    page = await web.post(PAGE, b"body", {"X-Key": "1"}, seconds=10)
+    page = await web.post(PAGE, b"body", {"X-Key": "1"}, seconds=120)
     assert (page.status, page.body) == (202, b"")
     (request,) = small_web.requests
     assert (request.method, request.headers["X-Key"]) == ("POST", "1")
@@ -215,23 +215,23 @@ async def test_something_is_sent_and_nothing_of_the_answer_is_read(web, small_we
 
 async def test_t49_what_is_sent_goes_nowhere_else(web, small_web):
     small_web.put("a.example", Reply(status=307, headers={"Location": "/other"}), "/page")
-    assert (await web.post(PAGE, b"", {}, seconds=10)).status == 307
+    assert (await web.post(PAGE, b"", {}, seconds=120)).status == 307
     assert small_web.asked() == ["a.example/page"]
 
 
 async def test_t49_nothing_is_sent_inside(careful_web, small_web):
     with pytest.raises(WebError, match=r"no public address, see naming\.allow_networks"):
-        await careful_web.post(PAGE.with_port(small_web.port), b"", {}, seconds=10)
+        await careful_web.post(PAGE.with_port(small_web.port), b"", {}, seconds=120)
     assert small_web.requests == []
 
 
 @pytest.mark.parametrize("url", ["http://a.example/", "https://u:p@a.example/", "file:///x"])
 async def test_t49_nothing_is_sent_in_the_clear_unless_that_is_allowed(web, small_web, url):
     with pytest.raises(WebError):
-        await web.post(URL(url), b"", {}, seconds=10)
+        await web.post(URL(url), b"", {}, seconds=120)
     plain = Web(resolver=small_web, plain=True, setting="webhooks.allow_networks")
     if URL(url).host:
         with pytest.raises(WebError, match=r"webhooks\.allow_networks"):
-            await plain.post(URL(url).with_user(None), b"", {}, seconds=10)
+            await plain.post(URL(url).with_user(None), b"", {}, seconds=120)
     await plain.close()
     assert small_web.requests == []

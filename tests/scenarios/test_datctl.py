@@ -28,7 +28,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningDaem
         peer = f"127.0.0.1:{source.peer_port}"
         daemon.datctl(
             *("add", f"dat://{seed.key}", "--name", "history", "--tag", "old"),
-            *("--peer", peer, "--wait", "60"),
+            *("--peer", peer, "--wait", "120"),
         )
         yield daemon, seed
 
@@ -149,7 +149,7 @@ def test_status_3_no_daemon_answers(tmp_path: Path):
             env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DATD_API": api},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
         )
         assert done.returncode == 3
         said = reason(done)

@@ -37,7 +37,7 @@ class Caller:
     """A connection to the API, kept open."""
 
     def __init__(self, daemon: RunningDaemon) -> None:
-        self._connection = http.client.HTTPConnection(urlsplit(daemon.api).netloc, timeout=60)
+        self._connection = http.client.HTTPConnection(urlsplit(daemon.api).netloc, timeout=120)
         self._headers = {"Authorization": f"Bearer {daemon.token}"}
 
     def ask(self, path: str) -> None:
@@ -84,6 +84,7 @@ def test_c17_without_descriptors_it_waits_and_goes_on_by_itself(
         with no_descriptors(daemon), ExitStack() as waiting:
             peer = waiting.enter_context(calling(daemon.peer_port))
             browser = waiting.enter_context(calling(gateway))
+            browser.settimeout(120)
             browser.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
             new.ask("/archives")
             begin = processor_seconds(daemon.process.pid)
@@ -104,7 +105,7 @@ def test_c17_without_descriptors_it_waits_and_goes_on_by_itself(
             assert new.answer()[0] == 200
             assert browser.recv(12) == b"HTTP/1.1 200"
             # What is no Dat ends a connection, once somebody reads it.
-            peer.settimeout(60)
+            peer.settimeout(120)
             with suppress(ConnectionResetError):
                 peer.sendall(b"\xff" * 100)
                 assert peer.recv(1) == b""
@@ -163,7 +164,7 @@ def test_l21_with_too_few_to_begin_with_it_does_not_start_and_says_what_to_do(tm
         ["sh", "-c", begin, sys.executable, str(tmp_path / "data")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()

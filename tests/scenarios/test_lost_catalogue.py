@@ -62,7 +62,7 @@ def resume(daemon: RunningDaemon, *keys: str) -> None:
 
 def read(daemon: RunningDaemon, key: str, version: int | None = None) -> bytes:
     of = "" if version is None else f"?version={version}"
-    connection = http.client.HTTPConnection(urlsplit(daemon.api).netloc, timeout=60)
+    connection = http.client.HTTPConnection(urlsplit(daemon.api).netloc, timeout=120)
     with closing(connection):
         headers = {"Authorization": f"Bearer {daemon.token}"}
         connection.request("GET", f"/api/v1/archives/{key}/files/file{of}", headers=headers)
@@ -145,7 +145,7 @@ def test_c19_archives_of_a_catalogue_that_was_overwritten_come_back_and_go_on(
             for key in (before.theirs, before.own):
                 reader.request("POST", "/archives", {"link": key, "peers": [peer]})
             there = {before.theirs: "seeding", before.own: "seeding"}
-            reader.wait_until(lambda: states(reader) == there, "all there", seconds=60)
+            reader.wait_until(lambda: states(reader) == there, "all there", seconds=120)
         # The secret key is usable, and nothing that was published is forgotten.
         Writer(daemon).put(before.own, "/file", b"second")
         assert read(daemon, before.own) == b"second"
@@ -190,7 +190,7 @@ def test_c19_damage_that_shows_while_it_runs_is_said_and_mended_by_the_next_star
     folder = before.copy(tmp_path / "data")
     with running_daemon(folder, environment=ALONE) as daemon:
         # A write of somebody else has the daemon read pages from the file again.
-        other = sqlite3.connect(folder / "catalogue.sqlite3", isolation_level=None)
+        other = sqlite3.connect(folder / "catalogue.sqlite3", 60, isolation_level=None)
         other.execute("UPDATE archives SET uploaded = uploaded")
         assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
         other.close()

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.helpers.callers import calling
+from tests.helpers.callers import calling, heard_until_closed
 from tests.helpers.daemon import RunningDaemon, running_daemon
 from tests.helpers.folders import hashes_in
 from tests.helpers.seeds import Seed, host, make, plant
@@ -15,7 +15,7 @@ from datd.keys import Key
 def a_full_day(first: RunningDaemon, second: RunningDaemon, seed: Seed, place: Path) -> None:
     """Everything that may be logged: success, refusals, faults of users, peers and disks."""
     peer = f"127.0.0.1:{first.peer_port}"
-    second.datctl("add", f"dat://{seed.key}", "--name", "canary", "--peer", peer, "--wait", "60")
+    second.datctl("add", f"dat://{seed.key}", "--name", "canary", "--peer", peer, "--wait", "120")
     second.datctl("add", seed.key, "--name", "another", check=1)
     second.datctl("add", f"dat://{seed.key[:-1]}", check=1)
     second.datctl("cat", f"{seed.key}/absent", check=4)
@@ -26,7 +26,7 @@ def a_full_day(first: RunningDaemon, second: RunningDaemon, seed: Seed, place: P
         second.datctl(verb, seed.key)
     with calling(second.peer_port) as nonsense:
         nonsense.sendall(b"\xff" * 20)
-        nonsense.recv(1)
+        heard_until_closed(nonsense, 60)
     second.datctl("remove", seed.key, "--keep-data", "--yes")
     spoil(second, seed)
     second.datctl("add", seed.key)

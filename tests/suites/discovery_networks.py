@@ -30,7 +30,7 @@ class Host:
 
     async def finds(self, key: bytes, port: int) -> None:
         """Wait until a peer was told."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while (key, port) not in self.found:
                 self._news.clear()
                 await self._news.wait()

@@ -179,6 +179,7 @@ async def turns(house: House, minutes: int) -> tuple[set[bytes], list[float]]:
     return seen, ends
 
 
+@pytest.mark.timeout(1800)  # a quarter of an hour of 600 connections costs a busy machine minutes
 @story
 async def test_3000_archives_of_one_other_host_have_their_turns_at_300_places(world):
     limits = SwarmLimits(connections=300)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ipaddress import ip_network
 
 import pytest
+from tests.helpers.ports import free_port
 from tests.helpers.swarms import NAME, OTHER, PORT, House, World, story
 
 from datd.errors import (
@@ -370,20 +371,23 @@ async def test_tcp_and_udp_take_one_number_even_if_half_of_the_preferred_pair_is
         port = await swarm.start("127.0.0.1", wanted)
         assert port != wanted
         assert udp.port == port
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as caller:
-            listening = caller.connect_ex(("127.0.0.1", port)) == 0
-        assert listening == ("tcp" in kinds)
+        assert listens(port) or "tcp" not in kinds
         await swarm.close()
         assert udp.port == 0
 
 
-async def test_the_preferred_number_is_taken_if_it_is_free():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as finder:
-        finder.bind(("127.0.0.1", 0))
-        wanted = finder.getsockname()[1]
-    swarm, udp = real_swarm(("tcp", "utp"))
+@pytest.mark.parametrize("kinds", [("tcp", "utp"), ("tcp",), ("utp",)])
+async def test_the_preferred_number_is_taken_if_it_is_free(kinds):
+    wanted = free_port()  # nobody else has it, over TCP neither
+    swarm, udp = real_swarm(kinds)
     assert await swarm.start("127.0.0.1", wanted) == udp.port == wanted
+    assert listens(wanted) == ("tcp" in kinds)
     await swarm.close()
+
+
+def listens(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
 class SharesUdp(TcpTransport):

@@ -104,6 +104,7 @@ def test_without_a_limit_nothing_is_allocated():
     limit = Limit()
     account = Account(lambda: None)
     before = sys.getallocatedblocks()
-    for _ in range(1000):
+    for _ in range(10_000):
         limit.owe(account, 4096)
-    assert sys.getallocatedblocks() - before < 100
+    # Other threads of this process may have allocated some of their own.
+    assert sys.getallocatedblocks() - before < 1000

@@ -12,7 +12,7 @@ from datd.udp.demultiplex import Kind
 from datd.udp.socket import UdpSocket
 
 FRIEND, STRANGER = "127.0.0.1", "127.0.0.2"
-PATIENCE = 60.0
+PATIENCE = 240.0
 
 
 def throw(mouth: socket.socket, port: int, count: int) -> None:

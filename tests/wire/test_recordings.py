@@ -4,7 +4,7 @@ import hashlib
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.helpers.sessions import (
     RecordedFrame,
@@ -151,7 +151,7 @@ def test_a_session_understands_the_same_byte_by_byte(name, us):
     assert heard(pieces, record) == heard(whole, record)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(max_examples=30)
 @given(
     st.sampled_from([n for n in recording_names() if n != REFUSED]),
     st.sampled_from(["a", "b"]),

@@ -57,7 +57,7 @@ async def diagnose(library: Library) -> list[Finding]:
         ]
 
     return [
-        *await in_time(of_host, folder),
+        *await in_time(of_host, folder, HOST_SECONDS),
         *discovery(view.network_views),
         *transports(view.network_views),
         taken(services.wanted_port, view.port)
@@ -67,7 +67,7 @@ async def diagnose(library: Library) -> list[Finding]:
 
 
 async def in_time(
-    work: Callable[[], Sequence[Finding | None]], folder: Path, seconds: float = HOST_SECONDS
+    work: Callable[[], Sequence[Finding | None]], folder: Path, seconds: float
 ) -> list[Finding]:
     """What was found of the host, or that its disk did not answer in so many seconds."""
     try:

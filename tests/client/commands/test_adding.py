@@ -31,9 +31,9 @@ async def test_waiting_in_vain_is_status_5(shell):
     assert "the daemon goes on" in shell.err
 
 
-async def test_ctrl_c_is_status_130_without_a_word(started):
+async def test_ctrl_c_is_status_130_without_a_word(started, told):
     process = await started("add", LINK, "--wait")
-    assert b"searching" in await process.stderr.readline()
+    await told(process.stderr, b"searching")
     process.send_signal(signal.SIGINT)
     _, rest = await process.communicate()
     assert (process.returncode, rest) == (130, b"")

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import termios
+from pathlib import Path
 
 import pytest
 from tests.helpers.libraries import until
@@ -49,6 +50,11 @@ def test_a_script_is_told_how_to_agree(monkeypatch):
         asking.require_person("remove")
 
 
+def sleeps(pid):
+    """Whether the main thread of a process waits for something."""
+    return Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
 @pytest.mark.parametrize(
     "line", [("put", "mine/x", "-"), ("keys", "import"), ("add", "--from", "-")]
 )
@@ -58,10 +64,12 @@ async def test_ctrl_c_ends_what_waits_for_input(started, dat, line):
     process = await started(*line, stdin=reader)
     try:
         os.write(writer, b"#")
-        await until(lambda: fcntl.ioctl(reader, termios.FIONREAD, bytes(4)) == bytes(4))
-        # That one was read: now it waits for more.
+        await until(lambda: fcntl.ioctl(reader, termios.FIONREAD, bytes(4)) == bytes(4), 120)
+        # That one was read, and now it waits for more: a signal that comes a moment earlier, on the
+        # way from one read to the next, is heard after that one only.
+        await until(lambda: sleeps(process.pid), 120)
         process.send_signal(signal.SIGINT)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             out, err = await process.communicate()
     finally:
         os.close(reader)

@@ -33,7 +33,8 @@ async def test_a_round_of_an_archives_life(shell):
     assert "datctl add LINK" in shell.err
 
 
-async def test_an_unknown_archive_is_status_4(shell):
+async def test_an_unknown_archive_is_status_4(shell, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for line in (["show", "nobody"], ["pause", "nobody"], ["remove", "nobody", "--yes"],
                  ["ls", "nobody"], ["cat", "nobody/a"], ["get", "nobody", "x"], ["peers", "nobody"],
                  ["stats", "nobody"], ["peers", "add", "nobody", "192.0.2.1:1"]):  # fmt: skip

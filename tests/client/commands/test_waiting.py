@@ -1,4 +1,5 @@
 import pytest
+from tests.helpers.daemon import eventually
 from tests.helpers.sites import use_web
 
 from datctl.commands import waiting
@@ -40,7 +41,7 @@ async def test_a_job_that_fails_says_why(dat, site, shell):
 async def test_who_waits_so_long_only_hears_how_to_go_on(dat, site, shell):
     made = await dat.publish(str(site))
     done = await dat.finished(made.job)
-    assert (await waiting.finish(dat, done.id, "share", 0.5)).state == "done"
+    assert (await waiting.finish(dat, done.id, "share", 60.0)).state == "done"
     with pytest.raises(TimedOut, match=f"not done after 0 s.*datctl jobs wait {done.id}"):
         await waiting.finish(dat, done.id, "share", 0.0)
     await shell.run("jobs", "wait", done.id, "30")
@@ -56,10 +57,16 @@ async def test_verbs_of_long_work_end_with_5_when_it_takes_too_long(dat, site, s
         await shell.run(*line, "--wait", "0", status=5)
 
 
-async def test_who_waits_for_a_web_source_in_vain_hears_what_is_wrong_with_it(api, shell):
+async def test_who_waits_for_a_web_source_in_vain_hears_what_is_wrong_with_it(api, dat, shell):
     web = use_web(api, allow=False)
     try:
         line = ("add", "ab" * 32, "--network", "none", "--web", "http://127.0.0.1:9/")
+        await shell.run(*line)
+
+        async def refused():
+            return any(peer.last_error for peer in await dat.peers("ab" * 32))
+
+        await eventually(refused)
         await shell.run(*line, "--wait", "1", status=5)
         assert "; web source 127.0.0.1:9: " in shell.err
         assert "web.allow_networks" in shell.err

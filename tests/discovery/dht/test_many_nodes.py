@@ -11,6 +11,9 @@ from datd.discovery.dht.krpc import Answer, Query
 from datd.discovery.dht.node import QUERIES_PER_SECOND
 from datd.types import Address
 
+# A thousand searches cost a busy machine minutes.
+pytestmark = pytest.mark.timeout(1800)
+
 HOUR = 3600.0
 
 

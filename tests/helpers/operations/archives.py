@@ -1,7 +1,5 @@
 """Rows of the daemon, of archives and of long work."""
 
-import asyncio
-
 from datd.hosting.keeping.room import Room
 from tests.helpers.api import Answer, RunningApi
 from tests.helpers.operations.row import (
@@ -15,6 +13,7 @@ from tests.helpers.operations.row import (
     nowhere,
     send,
     theirs,
+    while_under_way,
 )
 
 
@@ -141,14 +140,12 @@ async def _job(api: RunningApi, method: str) -> Answer:
 
 
 async def _at_once(api: RunningApi, target: str, document: object) -> Answer:
-    """The same request while the first one is under way."""
-    key = "Idempotency-Key: one"
-    both = await asyncio.gather(*(send(api, "POST", target, document, key) for _ in range(2)))
-    return next(answer for answer in both if answer.status == 409)
+    _, early = await while_under_way(api, target, document, "Idempotency-Key: one")
+    return early
 
 
 async def _fork_at_once(api: RunningApi) -> Answer:
-    return await _at_once(api, f"{await nowhere(api)}/fork?wait=1", {})
+    return await _at_once(api, f"{await nowhere(api)}/fork?wait=0", {})
 
 
 async def _full(api: RunningApi) -> Answer:

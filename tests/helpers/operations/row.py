@@ -1,10 +1,12 @@
 """What a row of the tables is, and what rows often need."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from tests.helpers.api import Answer, RunningApi
+from tests.helpers.api import THREADS, Answer, RunningApi
 
 V1 = "/api/v1"
 ARCHIVES = f"{V1}/archives"
@@ -77,3 +79,22 @@ async def damaged(api: RunningApi, target: str) -> Answer:
     file.unlink()
     file.mkdir()
     return await api.ask(hosted.path + target)
+
+
+async def while_under_way(
+    api: RunningApi, target: str, document: object, *headers: str
+) -> tuple[Answer, Answer]:
+    """The same request twice: the answer to the first, and to the one sent before it was there.
+
+    The disk does nothing for the first until the second is answered.
+    """
+    goes_on = threading.Event()
+    for _ in range(THREADS):
+        api.library.services.executor.submit(goes_on.wait)
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(send(api, "POST", target, document, *headers)) for _ in "12"]
+        try:
+            (early,), (late,) = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            goes_on.set()
+    return late.result(), early.result()

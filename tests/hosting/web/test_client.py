@@ -116,7 +116,7 @@ async def test_a_body_without_end_is_left(site, host):
 
 async def test_a_body_that_drips_is_left(site):
     client = WebClient(allow=(LOOPBACK,))
-    host = WebHost(client, seconds=0.5)
+    host = WebHost(client, seconds=3)
 
     async def dripping(request):
         response = web.StreamResponse(status=206, headers={"Content-Range": "bytes 0-99/100"})
@@ -161,12 +161,16 @@ async def test_T_49_redirects_to_private_addresses_are_not_followed(site):
 
 async def test_L_27_four_requests_at_once(site, host):
     at_once = most = 0
+    all_are_here = asyncio.Event()
 
     async def answer(request):
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
-        await asyncio.sleep(0.02)
+        if at_once == MAX_REQUESTS:
+            all_are_here.set()
+        await all_are_here.wait()
+        await asyncio.sleep(0.02)  # for one more, if there was one
         at_once -= 1
         return await site.file(request)
 

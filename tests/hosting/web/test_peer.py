@@ -16,7 +16,13 @@ MADE = source()
 
 
 @pytest.fixture
-async def talk(tmp_path):
+def idle():
+    """Seconds without a request after which a conversation ends."""
+    return 300.0
+
+
+@pytest.fixture
+async def talk(tmp_path, idle):
     """A conversation with a web server, whose near end is the test's own."""
     put(MADE, tmp_path / "site")
     async with (
@@ -30,7 +36,7 @@ async def talk(tmp_path):
             clock = one.services.clock
             peer = WebPeer(
                 far, WebHost(client), URL(site.url), opened, MADE.key,
-                clock=clock, bad_block=lambda _: None, idle=1.0,
+                clock=clock, bad_block=lambda _: None, idle=idle,
             )  # fmt: skip
             yield site, one, near, peer
         await client.close()
@@ -51,7 +57,9 @@ async def test_it_speaks_the_protocol_and_answers_from_the_server(talk):
     await near.write(session.data_to_send())
     heard: list[object] = []
     while len(heard) < 6:
-        session.receive_data(await near.read(), clock())
+        data = await near.read()
+        assert data, peer.error
+        session.receive_data(data, clock())
         heard += [e.message for e in session.events_received() if isinstance(e, MessageReceived)]
     assert any(isinstance(one, Have) and one.length == 2**20 for one in heard)
     assert Unhave(99) in heard
@@ -60,6 +68,7 @@ async def test_it_speaks_the_protocol_and_answers_from_the_server(talk):
     near.close()
 
 
+@pytest.mark.parametrize("idle", [1.0])
 async def test_it_ends_when_nobody_asks(talk):
     _, _, near, peer = talk
     await peer.begin()

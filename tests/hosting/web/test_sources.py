@@ -6,11 +6,21 @@ from contextlib import asynccontextmanager
 
 import pytest
 from tests.helpers.feeds import ArchiveWriter
-from tests.helpers.libraries import Source, node, opened, read, source, source_of, until
+from tests.helpers.libraries import (
+    Source,
+    content_of,
+    node,
+    opened,
+    read,
+    source,
+    source_of,
+    until,
+)
 from tests.helpers.network import MemoryNetwork
 from tests.helpers.sites import Site, put, use_web
 
 from datd.errors import Timeout
+from datd.hosting.web import peer as peers
 from datd.hosting.web.sources import LOOKS_A_SECOND
 from datd.keys import Key
 
@@ -158,7 +168,10 @@ async def test_a_new_version_is_found_by_the_next_look(tmp_path):
         assert await read(archive, "/b.txt") == b"more"
 
 
-async def test_content_that_is_asked_for_before_its_entry_is_here_comes_behind_it(tmp_path):
+async def test_content_that_is_asked_for_before_its_entry_is_here_comes_behind_it(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(peers, "_HELD_SECONDS", 600.0)  # it comes with the entry, and not in time
     writer = ArchiveWriter()
     writer.file("a.txt", [b"first"], rows=[[1]])
     made = source_of(writer)
@@ -183,7 +196,7 @@ async def test_content_that_is_asked_for_before_its_entry_is_here_comes_behind_i
 
         site.answer = late
         web.poll(archive.key.discovery_key.raw)
-        await until(lambda: archive.record.summary.version == 2 and archive.state == "seeding", 5)
+        await until(lambda: archive.record.summary.version == 2 and archive.state == "seeding")
         assert await read(archive, "/b.txt", wait=0) == b"more"
 
 
@@ -243,6 +256,8 @@ async def test_damaged_bytes_are_noticed_and_come_from_the_swarm(tmp_path):
         await two.seeding(made.key)
         archive = await fetched(one, made, site)
         await until(lambda: archive.peers()[0].marks.get("bad_blocks"))
+        # All else comes from there: the swarm, which is as fast, is asked for nothing before.
+        await until(lambda: content_of(archive).feed.present_blocks == 19)
         assert archive.state != "seeding"
         await archive.add_peer(two.address)
         await until(lambda: archive.state == "seeding")

@@ -14,7 +14,7 @@ async def listening(gateway, key, known):
     with contextlib.closing(writer):
         target = f"/.datd/events?from={known}"
         writer.write(f"GET {target} HTTP/1.1\r\nHost: {gateway.host(key)}\r\n\r\n".encode())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             head = await reader.readuntil(b"\r\n\r\n")
             assert b"text/event-stream" in head
             assert b"access-control" not in head.lower()

@@ -15,12 +15,14 @@ async function main () {
   for (const name of walk(folder)) {
     await put(archive, name, fs.readFileSync(path.join(folder, name)), a.block || 65536)
   }
-  say('made', {
+  const made = {
     key: archive.key.toString('hex'),
     discoveryKey: archive.discoveryKey.toString('hex'),
     version: archive.version,
     ...size(archive)
-  })
+  }
+  // Who hears of it may read its files at once.
   await promised(cb => archive.close(cb))
+  say('made', made)
 }
 main().catch(fatal)

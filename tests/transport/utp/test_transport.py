@@ -14,7 +14,7 @@ from datd.transport.utp.transport import UtpTransport
 from datd.types import Address
 from datd.udp.socket import UdpSocket
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 HOST = "127.0.0.1"
 
 

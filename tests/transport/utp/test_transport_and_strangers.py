@@ -3,6 +3,7 @@
 import asyncio
 import random
 import socket
+from itertools import count
 
 import pytest
 
@@ -14,7 +15,7 @@ from datd.transport.utp.transport import UtpTransport
 from datd.types import Address
 from datd.udp.socket import UdpSocket
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 HOST = "127.0.0.1"
 
 
@@ -32,11 +33,17 @@ class Stranger:
         self.socket.bind((host, 0))
         self.socket.setblocking(False)
         self.port = port
+        self._inbox: list[Packet] = []
 
     def say(self, packet: Packet) -> None:
         self.socket.sendto(encode(packet), (HOST, self.port))
 
     def heard(self) -> list[Packet]:
+        """What arrived since it was asked last."""
+        packets, self._inbox = self._inbox + self._arrived(), []
+        return packets
+
+    def _arrived(self) -> list[Packet]:
         packets: list[Packet] = []
         while True:
             try:
@@ -57,6 +64,17 @@ class Stranger:
         await until(enough)
         return packets
 
+    async def is_answered(self, question: int) -> None:
+        """Ask what is always answered, once: on the way from it, and to it, nothing overtakes."""
+        self.say(Packet(STATE, question, 0, 0, 0, question, 0))
+
+        def answered() -> bool:
+            self._inbox += self._arrived()
+            return any((packet.kind, packet.id) == (RESET, question) for packet in self._inbox)
+
+        await until(answered)
+        self._inbox = [packet for packet in self._inbox if packet.id != question]
+
 
 class Scene:
     """A transport, who was put through to it, and a clock that stands still."""
@@ -69,6 +87,7 @@ class Scene:
         )
         self.streams: list[Stream] = []
         self.strangers: list[Stranger] = []
+        self._questions = count(60_000)  # ids that nobody else has
 
     async def begin(self) -> None:
         self.port = await self.transport.listen(HOST, 0, self.streams.append)
@@ -78,11 +97,9 @@ class Scene:
         return self.strangers[-1]
 
     async def settled(self) -> None:
-        """Everything said before was listened to: a question that is always answered tells."""
-        stranger = self.stranger()
-        stranger.say(Packet(STATE, 1, 0, 0, 0, len(self.strangers), 0))
-        [answer] = await stranger.hears()
-        assert answer.kind == RESET
+        """Everything said before was listened to, and the answers are here."""
+        for stranger in self.strangers:
+            await stranger.is_answered(next(self._questions))
 
     def end(self) -> None:
         for stream in self.streams:
@@ -258,6 +275,7 @@ async def test_a_fin_that_comes_again_after_the_end_is_acknowledged_again(scene)
     await until(lambda: any(packet.kind == FIN for packet in caller.heard()))
     caller.say(fin)
     await until(lambda: scene.transport.connections == 0)
+    await scene.settled()
     caller.heard()
     caller.say(fin)
     [last] = await caller.hears()
