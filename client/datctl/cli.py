@@ -215,10 +215,12 @@ def _launch(
 
 async def _run(verb: Any) -> Any:
     task = asyncio.current_task()
-    # Whoever is ended as services are tidies up like one that is interrupted.
+    # Whoever is ended as services are, or with its terminal, tidies up like one interrupted.
     with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread
-        if task is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # What was ignored by whoever started us stays so: nohup does that.
+            if task is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await verb
 
 

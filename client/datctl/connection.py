@@ -149,9 +149,10 @@ class Connection:
 
     async def close(self) -> None:
         """End all requests."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        # Taken away first: whoever is cancelled while it closes can open it again.
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     @asynccontextmanager
     async def request(

@@ -157,8 +157,11 @@ class DestinationFolder:
                     file.flush()
                     _finish(file.fileno(), executable, mtime)
                     made = os.fstat(file.fileno())
-                self._existing(folder, name)
-                os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                    # A network disk refuses only when a file is closed; ours stays open, and so
+                    # locked: another run must not take for forgotten what is about to appear.
+                    os.close(os.dup(file.fileno()))
+                    self._existing(folder, name)
+                    os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
                 if not lasting:
                     with contextlib.suppress(OSError):
@@ -330,7 +333,10 @@ def _begin(folder: int, token: str | None) -> tuple[IO[bytes], str, bool]:
                 pass
             file.close()
     name = f"{OWN_PREFIX}{secrets.token_hex(8)}"
-    return os.fdopen(os.open(name, _NEW_FILE, 0o600, dir_fd=folder), "wb"), name, False
+    file = os.fdopen(os.open(name, _NEW_FILE, 0o600, dir_fd=folder), "wb")
+    with contextlib.suppress(OSError):  # a network disk without locks
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return file, name, False
 
 
 def _remove_forgotten(folder: int, name: str) -> None:

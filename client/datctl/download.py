@@ -13,7 +13,7 @@ from typing import IO, NamedTuple
 from datctl.client import Client
 from datctl.disk import DestinationFolder, Skipped
 from datctl.disk_names import UnsafeName, disk_parts
-from datctl.errors import Gone, NoPeers, TimedOut, TransferError, UsageError
+from datctl.errors import Gone, NoDaemon, NoPeers, TimedOut, TransferError, UsageError
 from datctl.models import Entry
 from datctl.routes import PAGE, Version
 
@@ -184,7 +184,7 @@ class Download:
                     self._changed(self.report)
                 if at < entry.size:
                     raise TransferError(f"{entry.path} ended after {at} of {entry.size} bytes")
-            except (TransferError, TimedOut):
+            except (NoDaemon, TransferError, TimedOut):
                 attempt += 1
                 if attempt >= ATTEMPTS:
                     raise

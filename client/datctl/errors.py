@@ -116,6 +116,17 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 }
 
 
+# Busy; and what a proxy in front of a daemon says while that is away, as 502 does.
+_PASSING = frozenset({502, 503, 504})
+
+
+def passes(error: DatdError) -> bool:
+    """Whether a later try may succeed: the daemon or a peer is away, or has no room just now."""
+    if isinstance(error, ApiError):
+        return error.status in _PASSING
+    return isinstance(error, NoDaemon | TimedOut | TransferError)
+
+
 def api_error(status: int, document: Any) -> ApiError:
     """Turn an error answer into its exception. The document may be anything: proxies answer too."""
     if not isinstance(document, dict) or not isinstance(document.get("type"), str):

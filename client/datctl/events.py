@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import Any
 
 from datctl.connection import Connection, parse
-from datctl.errors import ApiError, DatdError, NoDaemon, TimedOut, TransferError, UsageError
+from datctl.errors import DatdError, UsageError, passes
 from datctl.models_events import (
     Event,
     EventPage,
@@ -61,6 +61,7 @@ class Events:
 
         Raises:
             NoDaemon: Nobody answers, at first or for longer than `patience`.
+            DatdError: What comes are no events.
             NotFound: There is no such archive.
         """
         query = _query(since, archive, path, kinds, tag)
@@ -73,13 +74,15 @@ class Events:
                 async with self._connection.request(
                     "GET", "/events", query=query, headers=headers, silence=SILENCE_SECONDS
                 ) as answer:
+                    if answer.content_type != "text/event-stream":
+                        raise _no_sense()
                     connected, lost_at, pause = True, None, FIRST_PAUSE
                     async for place, event in _parsed(answer.pieces()):
                         query["since"] = place
                         if event is not None:
                             yield event
-            except (NoDaemon, TransferError, TimedOut, ApiError) as error:
-                if not connected or not _passes(error):
+            except DatdError as error:
+                if not connected or not passes(error):
                     raise
                 lost_at = lost_at or time.monotonic()
                 if time.monotonic() - lost_at > patience:
@@ -198,9 +201,9 @@ def _query(
     }  # fmt: skip
 
 
-def _passes(error: DatdError) -> bool:
-    """Whether a later try may succeed: the daemon is away, or has no room for one more stream."""
-    return not isinstance(error, ApiError) or error.status == 503
+def _no_sense() -> DatdError:
+    # Not an error of the connection: whoever asked again would be told the same, for ever.
+    return DatdError("what comes are no events; is the daemon of another version?")
 
 
 async def _parsed(
@@ -209,7 +212,7 @@ async def _parsed(
     """Ids and events of a stream, as the HTML standard has them. An id may come without an event.
 
     Raises:
-        TransferError: What comes is no such stream.
+        DatdError: What comes is no such stream.
     """
     waiting, place, data = bytearray(), "", list[str]()
     async for piece in pieces:
@@ -217,7 +220,7 @@ async def _parsed(
         *lines, rest = bytes(waiting).split(b"\n")
         waiting = bytearray(rest)
         if len(waiting) > MAX_EVENT:
-            raise TransferError("what comes is no stream of events")
+            raise _no_sense()
         for line in lines:
             name, _, value = line.decode("utf-8", "replace").rstrip("\r").partition(":")
             value = value.removeprefix(" ")
@@ -237,4 +240,4 @@ def _event(text: str) -> Event:
             raise ValueError(text)
         return event_of(document)
     except (ValueError, RecursionError) as error:
-        raise TransferError("an event came that makes no sense") from error
+        raise _no_sense() from error

@@ -13,8 +13,8 @@ import asyncio
 import errno
 import os
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -25,16 +25,17 @@ from fsspec.callbacks import DEFAULT_CALLBACK
 from fsspec.utils import tokenize
 
 from datctl.client import Client
-from datctl.errors import ApiError, DatdError, NotFound
+from datctl.errors import ApiError, NotFound
 from datctl.files import read_on
 from datctl.fs_file import DatFile, StreamedDatFile
 from datctl.fs_paths import (
+    add_folders,
     archive_info,
-    as_os_error,
     entry_info,
     folder_info,
     nameable,
     never_changes,
+    os_errors,
     split,
 )
 from datctl.portal import pieces_of
@@ -128,11 +129,13 @@ class DatFileSystem(AsyncFileSystem):  # type: ignore[misc]
         if not path:
             return folder_info("")
         kept = self._ls_from_cache(path)
-        if kept is not None and path not in self.dircache:
+        # `etag`: of a file to be opened; without it listings tell which bytes it has only if fixed.
+        told = self._is_fixed(path) or not options.get("etag")
+        if kept is not None and path not in self.dircache and told:
             return next(info for info in kept if info["name"] == path)
         archive, inner = split(path)
         dat = await self._dat()
-        with _os_errors(path):
+        with os_errors(path):
             head = await dat.head(archive, inner, version=self.version, wait=self.wait)
         if head is None:
             return folder_info(path)
@@ -149,7 +152,7 @@ class DatFileSystem(AsyncFileSystem):  # type: ignore[misc]
 
     async def _listed(self, path: str) -> list[dict[str, Any]]:
         dat = await self._dat()
-        with _os_errors(path):
+        with os_errors(path):
             if not path:
                 return [archive_info(one) async for one in dat.all_archives()]
             try:
@@ -186,10 +189,10 @@ class DatFileSystem(AsyncFileSystem):  # type: ignore[misc]
             else:
                 if withdirs:
                     found[path] = info
-                with _os_errors(path):
+                with os_errors(path):
                     async for inner in self._entries(path, recursive=True):
                         if withdirs:
-                            _add_folders(found, path, inner["name"])
+                            add_folders(found, path, inner["name"])
                         if withdirs or inner["type"] != "directory":
                             found[inner["name"]] = inner
         except FileNotFoundError:
@@ -235,8 +238,10 @@ class DatFileSystem(AsyncFileSystem):  # type: ignore[misc]
         super().invalidate_cache(path)
 
     def _keeps(self, path: str) -> bool:
-        fixed = isinstance(self.version, int) and path != ""
-        return fixed or self._expires or never_changes(split(path)[0])
+        return self._expires or self._is_fixed(path)
+
+    def _is_fixed(self, path: str) -> bool:
+        return (isinstance(self.version, int) and path != "") or never_changes(split(path)[0])
 
     # ---- reading
 
@@ -252,14 +257,15 @@ class DatFileSystem(AsyncFileSystem):  # type: ignore[misc]
         # `again`: of an open file, for which a daemon that restarts is waited for.
         path = self._strip_protocol(path)
         if (start or 0) < 0 or (end or 0) < 0:
-            size = (await self._info(path))["size"]
-            start, end, _ = slice(start, end).indices(size)
+            info = await self._info(path, etag=True)
+            start, end, _ = slice(start, end).indices(info["size"])
+            etag = etag or info.get("ETag")
         if end is not None and (start or 0) >= end:
             return b""
         archive, inner = split(path)
         dat = await self._dat()
         of_it: dict[str, Any] = {"version": self.version, "etag": etag, "wait": self.wait}
-        with _os_errors(path):
+        with os_errors(path):
             try:
                 if again and end is not None:
                     return await read_on(dat, archive, inner, start or 0, end, **of_it)
@@ -285,7 +291,7 @@ class DatFileSystem(AsyncFileSystem):  # type: ignore[misc]
     async def _fetch_into(self, path: str, file: IO[bytes], callback: Any) -> None:
         archive, inner = split(path)
         dat = await self._dat()
-        with _os_errors(path):
+        with os_errors(path):
             async with dat.stream(archive, inner, version=self.version, wait=self.wait) as pieces:
                 async for piece in pieces:
                     file.write(piece)
@@ -299,7 +305,7 @@ class DatFileSystem(AsyncFileSystem):  # type: ignore[misc]
         if mode != "rb":
             raise ValueError("only reading is possible asynchronously: write with _pipe_file")
         path = self._strip_protocol(path)
-        info = await self._info(path)
+        info = await self._info(path, etag=True)
         if info["type"] != "file":
             raise IsADirectoryError(path)
         return StreamedDatFile(self, path, info)
@@ -333,7 +339,7 @@ class DatFileSystem(AsyncFileSystem):  # type: ignore[misc]
             return
         archive, inner = split(path1)
         dat = await self._dat()
-        with _os_errors(path1):
+        with os_errors(path1):
             async with dat.stream(archive, inner, version=self.version, wait=self.wait) as pieces:
                 await self._write(path2, pieces, new=False)
 
@@ -345,7 +351,7 @@ class DatFileSystem(AsyncFileSystem):  # type: ignore[misc]
         path = self._strip_protocol(path)
         archive, inner = self._writable(path)
         dat = await self._dat()
-        with _os_errors(path):
+        with os_errors(path):
             try:
                 await dat.put(archive, inner, content, new=new)
             except ApiError as error:
@@ -383,7 +389,7 @@ class DatFileSystem(AsyncFileSystem):  # type: ignore[misc]
         path = self._strip_protocol(path)
         archive, inner = self._writable(path)
         dat = await self._dat()
-        with _os_errors(path):
+        with os_errors(path):
             await dat.delete(archive, inner, recursive=recursive)
         self.invalidate_cache(path)
 
@@ -391,7 +397,7 @@ class DatFileSystem(AsyncFileSystem):  # type: ignore[misc]
         path = self._strip_protocol(path)
         archive, inner = self._writable(path)
         dat = await self._dat()
-        with _os_errors(path):
+        with os_errors(path):
             await dat.mkdir(archive, inner)
         self.invalidate_cache(path)
 
@@ -419,22 +425,6 @@ class DatFileSystem(AsyncFileSystem):  # type: ignore[misc]
         return archive, inner
 
 
-@contextmanager
-def _os_errors(path: str) -> Iterator[None]:
-    try:
-        yield
-    except DatdError as error:
-        raise as_os_error(error, path) from error
-
-
-def _add_folders(found: dict[str, dict[str, Any]], top: str, path: str) -> None:
-    """Folders between the top and a path, which are there by what lies in them."""
-    parent = path.rpartition("/")[0]
-    while len(parent) > len(top) and parent not in found:
-        found[parent] = folder_info(parent)
-        parent = parent.rpartition("/")[0]
-
-
 async def _told(pieces: AsyncIterable[bytes], callback: Any) -> AsyncIterator[bytes]:
     async for piece in pieces:
         yield piece
@@ -445,4 +435,13 @@ def _close(loop: asyncio.AbstractEventLoop, client: Client) -> None:
     # At the end of a program its loop may be gone, and the connections with it.
     if loop.is_running():
         with suppress(Exception):
-            sync(loop, client.__aexit__, None, None, None, timeout=_CLOSE_SECONDS)
+            ended = asyncio.run_coroutine_threadsafe(client.__aexit__(None, None, None), loop)
+            if not _is_of(loop):  # else it collects us as garbage, and cannot wait for itself
+                ended.result(_CLOSE_SECONDS)
+
+
+def _is_of(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether this thread is that of the loop."""
+    with suppress(RuntimeError):
+        return asyncio.get_running_loop() is loop
+    return False

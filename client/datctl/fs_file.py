@@ -67,7 +67,7 @@ class DatFile(AbstractBufferedFile):  # type: ignore[misc]
         if mode == "ab":
             raise ValueError("a file of an archive is written as a whole: it cannot be appended to")
         if mode == "rb":
-            self._details = details = fs.info(path)
+            self._details = details = fs.info(path, etag=True)
             if details["type"] != "file":
                 raise IsADirectoryError(path)
             self.etag = etag or details.get("ETag")

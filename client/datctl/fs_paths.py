@@ -6,6 +6,8 @@ all archives.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -62,6 +64,14 @@ def archive_info(archive: Archive) -> dict[str, Any]:
     }
 
 
+def add_folders(found: dict[str, dict[str, Any]], top: str, path: str) -> None:
+    """Folders between the top and a path, which are there by what lies in them."""
+    parent = path.rpartition("/")[0]
+    while len(parent) > len(top) and parent not in found:
+        found[parent] = folder_info(parent)
+        parent = parent.rpartition("/")[0]
+
+
 def as_os_error(error: DatdError, path: str) -> Exception:
     """An error of the client as the one that file systems raise for it."""
     text = f"{path}: {error}"
@@ -80,3 +90,12 @@ def as_os_error(error: DatdError, path: str) -> Exception:
             return PermissionError(text)
         case _:
             return OSError(text)
+
+
+@contextmanager
+def os_errors(path: str) -> Iterator[None]:
+    """Errors of the client as those of file systems, for the time of a `with`."""
+    try:
+        yield
+    except DatdError as error:
+        raise as_os_error(error, path) from error

@@ -216,11 +216,11 @@ class Mirror:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, verb: str = "follows") -> Iterator[None]:
     """Keep every other run away from a folder, for the time of a `with`.
 
     Raises:
-        WriteError: One follows into it already, or it cannot be made.
+        WriteError: One writes into it already, or it cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -231,7 +231,7 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise WriteError(f"another datctl follows an archive into {folder} already") from None
+            raise WriteError(f"another datctl {verb} an archive into {folder} already") from None
         except OSError:
             pass  # a network disk without locks
         yield

@@ -7,7 +7,7 @@ import selectors
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Generator, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import IO, Any, TypeVar
@@ -34,6 +34,9 @@ class Portal:
         self._process = os.getpid()
         self._selector = selectors.DefaultSelector()
         self._loop = asyncio.SelectorEventLoop(self._selector)
+        # Who waits for an answer, and for which work.
+        self._asked: dict[Future[Any], Coroutine[Any, Any, Any]] = {}
+        self._ended = False
         _portals.add(self)
         self._thread = threading.Thread(target=self._run, name="datctl", daemon=True)
         self._thread.start()
@@ -54,23 +57,30 @@ class Portal:
         """
         if self._loop.is_closed() or not self.is_here:
             work.close()
-            raise RuntimeError("the client is closed")
+            raise _closed()
         if threading.current_thread() is self._thread:
             work.close()
             raise RuntimeError("a callback of the client cannot wait for the client")
         # Not `run_coroutine_threadsafe`: an interrupt may come before it has returned.
         outcome: Future[T] = Future()
+        self._asked[outcome] = work
         try:
-            self._loop.call_soon_threadsafe(self._begin, work, outcome)
+            try:
+                self._loop.call_soon_threadsafe(self._begin, work, outcome)
+            except RuntimeError:  # closed just now, by another thread
+                work.close()
+                raise _closed() from None
             return outcome.result()
         except BaseException:
             outcome.cancel()
             raise
+        finally:
+            self._asked.pop(outcome, None)
 
     def _begin(self, work: Coroutine[Any, Any, T], outcome: "Future[T]") -> None:
         """In the loop: run a coroutine, and tell how it ended."""
-        if outcome.cancelled():
-            work.close()
+        if outcome.cancelled() or self._ended:
+            _refuse(work, outcome)
             return
         task = self._loop.create_task(work)
         outcome.add_done_callback(lambda _: self._take_back(task, outcome))
@@ -89,8 +99,10 @@ class Portal:
             source: Closed when all is read, or the reader has enough.
             ahead: So many may be fetched before they are asked for.
         """
-        pump = self.call(_Pump.begin(source, ahead))
+        pump = _Pump(source, ahead)
         try:
+            # Who is interrupted here may never hear that it has begun: it is stopped all the same.
+            self.call(pump.begin())
             while items := self.call(pump.take()):
                 yield from items
         finally:
@@ -104,13 +116,14 @@ class Portal:
 
         A task of its own enters and leaves it: it is left when the portal is closed, too.
         """
-        inside, leave = self.call(_enter(manager))
+        stay = _Stay(manager)
         try:
-            yield inside
+            # Who is interrupted here may never hear that it was entered: it is left all the same.
+            yield self.call(stay.enter())
         finally:
             # Of a portal that is closed, it was left already.
             if self.is_here and not self._loop.is_closed():
-                self.call(leave())
+                self.call(stay.leave())
 
     def close(self) -> None:
         """End what still runs, and the thread."""
@@ -136,6 +149,8 @@ class Portal:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
+            # What other threads ask for from here on would be begun, and never ended.
+            self._ended = True
             left = asyncio.all_tasks(self._loop)
             for task in left:
                 task.cancel()
@@ -143,35 +158,48 @@ class Portal:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
             self._loop.close()
+            for outcome in list(self._asked):
+                if (work := self._asked.pop(outcome, None)) is not None:
+                    _refuse(work, outcome)
 
 
-async def _enter(
-    manager: AbstractAsyncContextManager[T],
-) -> tuple[T, Callable[[], Coroutine[Any, Any, None]]]:
-    """What is inside of a context manager, and how to leave it."""
-    entered: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-    enough = asyncio.Event()
+class _Stay:
+    """A task that enters an asynchronous context manager, and leaves it when it is told so."""
 
-    async def stay() -> None:
-        async with manager as inside:
-            entered.set_result(inside)
-            await enough.wait()
+    def __init__(self, manager: AbstractAsyncContextManager[Any]) -> None:
+        self._manager = manager
+        self._enough = asyncio.Event()
+        self._entered = False
+        self._task: asyncio.Task[None] | None = None
 
-    async def leave() -> None:
-        enough.set()
-        await task
+    async def enter(self) -> Any:
+        """Enter; gives what is inside."""
+        inside: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        # Ended by `leave`, or with all others when the portal is closed.
+        self._task = task = asyncio.create_task(self._stay(inside))  # noqa: TID251
+        try:
+            either: list[asyncio.Future[Any]] = [task, inside]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            task.cancel()
+            raise
+        if not inside.done():
+            await task  # raises what went wrong
+        return inside.result()
 
-    # Ended by `leave`, or with all others when the portal is closed.
-    task = asyncio.create_task(stay())  # noqa: TID251
-    try:
-        either: list[asyncio.Future[Any]] = [task, entered]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-    except BaseException:
-        task.cancel()
-        raise
-    if not entered.done():
-        await task  # raises what went wrong
-    return entered.result(), leave
+    async def _stay(self, inside: asyncio.Future[Any]) -> None:
+        async with self._manager as found:
+            self._entered = True
+            inside.set_result(found)
+            await self._enough.wait()
+
+    async def leave(self) -> None:
+        """Leave, if it was entered; raises what goes wrong with that."""
+        self._enough.set()
+        if self._task is not None and self._entered:
+            await asyncio.wait([self._task])
+            if not self._task.cancelled():
+                self._task.result()
 
 
 def _tell(task: asyncio.Task[T], outcome: "Future[T]") -> None:
@@ -182,6 +210,16 @@ def _tell(task: asyncio.Task[T], outcome: "Future[T]") -> None:
             outcome.set_exception(error)
         else:
             outcome.set_result(task.result())
+
+
+def _refuse(work: Coroutine[Any, Any, T], outcome: "Future[T]") -> None:
+    work.close()
+    with suppress(InvalidStateError):  # nobody waits any more
+        outcome.set_exception(_closed())
+
+
+def _closed() -> RuntimeError:
+    return RuntimeError("the client is closed")
 
 
 def _abandon_all() -> None:
@@ -206,12 +244,9 @@ class _Pump:
         self._news = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
 
-    @classmethod
-    async def begin(cls, source: AsyncIterator[Any], ahead: int) -> "_Pump":
-        pump = cls(source, ahead)
+    async def begin(self) -> None:
         # Ended by `stop`, which every reader calls.
-        pump._task = asyncio.create_task(pump._work())  # noqa: TID251
-        return pump
+        self._task = asyncio.create_task(self._work())  # noqa: TID251
 
     async def _work(self) -> None:
         try:
@@ -220,15 +255,20 @@ class _Pump:
                     self._items.append(item)
                     self._news.notify_all()
                     await self._news.wait_for(lambda: len(self._items) < self._ahead)
-        except Exception as error:
+        except BaseException as error:
             self._error = error
+            if not isinstance(error, Exception):
+                raise
         finally:
-            close = getattr(self._source, "aclose", None)
-            if close is not None:
-                await close()
-        async with self._news:
-            self._task = None
-            self._news.notify_all()
+            try:
+                close = getattr(self._source, "aclose", None)
+                if close is not None:
+                    await close()
+            finally:
+                # However it ended: the reader must not wait for more.
+                async with self._news:
+                    self._task = None
+                    self._news.notify_all()
 
     async def take(self) -> list[Any]:
         """All items that are there, at least one; none at the end."""

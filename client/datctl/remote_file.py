@@ -123,6 +123,12 @@ class RemoteFile:
         async with self._reading:
             return await self._read_on(size)
 
+    async def read_from(self, start: int, size: int | None = -1) -> bytes:
+        """As `read`, from another place, wherever the last read has ended."""
+        async with self._reading:
+            self._position = start
+            return await self._read_on(size)
+
     async def _read_on(self, size: int | None) -> bytes:
         self._check()
         start = self._position

@@ -13,6 +13,7 @@ standard library's kind, and bytes to write may be an open file.
 
 import inspect
 import io
+import os
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -56,7 +57,8 @@ class Client(Methods):
         """Choose a daemon, as `datctl.Client` does; nothing is sent yet."""
         self._make: Callable[[], AsyncClient] = partial(AsyncClient, api, token=token, env=env)
         self._dat = self._make()
-        self._lock = threading.RLock()
+        # One for each process: another thread may hold that of the one that this was forked off.
+        self._locks: dict[int, threading.RLock] = {}
         self._portal: Portal | None = None
         self._end: weakref.finalize[Any, Any] | None = None
 
@@ -77,10 +79,16 @@ class Client(Methods):
 
     def close(self) -> None:
         """End all requests. The client begins anew if it is used again."""
-        with self._lock:
-            if self._end is not None:
-                self._end()
-            self._portal = self._end = None
+        with self._locked():
+            self._leave_to_the_other_process()
+            end, self._portal, self._end = self._end, None, None
+            try:
+                if end is not None:
+                    end()
+            except BaseException:
+                # Who is interrupted does not know how far that came.
+                self._dat = self._make()
+                raise
 
     if not TYPE_CHECKING:
 
@@ -160,22 +168,30 @@ class Client(Methods):
 
     def _opened(self) -> AsyncClient:
         """The asynchronous client of this process, with its connections and its thread."""
-        if self._portal is not None and not self._portal.is_here:
-            self._begin_anew()
-        with self._lock:
+        with self._locked():
+            self._leave_to_the_other_process()
             if self._portal is None:
-                self._portal = Portal()
-                self._portal.call(self._dat.__aenter__())
+                portal = Portal()
+                try:
+                    portal.call(self._dat.__aenter__())
+                except BaseException:
+                    _close(portal, self._dat)
+                    self._dat = self._make()
+                    raise
                 # Runs when the program ends, too, before threads do.
-                self._end = weakref.finalize(self, _close, self._portal, self._dat)
+                self._end = weakref.finalize(self, _close, portal, self._dat)
+                self._portal = portal
             return self._dat
 
-    def _begin_anew(self) -> None:
-        """This process was forked off: connections and thread are those of the other one."""
+    def _locked(self) -> threading.RLock:
+        return self._locks.setdefault(os.getpid(), threading.RLock())
+
+    def _leave_to_the_other_process(self) -> None:
+        """If this one was forked off: connections and thread are not ours."""
+        if self._portal is None or self._portal.is_here:
+            return
         if self._end is not None:
             self._end.detach()
-        # Another thread may have held it at that moment, which this process does not have.
-        self._lock = threading.RLock()
         self._dat, self._portal, self._end = self._make(), None, None
 
 
@@ -186,9 +202,11 @@ def method_names(dat: AsyncClient) -> list[str]:
 
 
 def _close(portal: Portal, dat: AsyncClient) -> None:
-    with suppress(RuntimeError):  # by the portal's own thread, which ends all; or after a fork
-        portal.call(dat.__aexit__(None, None, None))
-    portal.close()
+    try:
+        with suppress(RuntimeError):  # by the portal's own thread, which ends all; or after a fork
+            portal.call(dat.__aexit__(None, None, None))
+    finally:
+        portal.close()
 
 
 def _fed(argument: Any) -> Any:

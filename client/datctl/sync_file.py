@@ -40,6 +40,9 @@ class SyncFile(io.RawIOBase):
         self.name = name
         self._call = call
         self._opening = opening
+        # Ours, and not that of the file: of a read whose caller was interrupted nobody knows how
+        # far it came, nor when it ends.
+        self._at = 0
         self._file: RemoteFile = call(opening.__aenter__())
         self.size = self._file.size
         self.etag = self._file.etag
@@ -51,16 +54,27 @@ class SyncFile(io.RawIOBase):
         return self._file.seekable()
 
     def tell(self) -> int:
-        return self._file.tell()
+        self._file.tell()  # unless it is closed
+        return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
+        if whence == io.SEEK_CUR:
+            offset, whence = self._at + offset, io.SEEK_SET
+        self._at = self._file.seek(offset, whence)
+        return self._at
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
-        return int(self._call(self._file.readinto(memoryview(buffer))))
+        view = memoryview(buffer).cast("B")
+        # Copied here: such a read must not write into memory of somebody who does not wait for it.
+        data = self._call(self._file.read_from(self._at, len(view)))
+        view[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
     def readall(self) -> bytes:
-        return bytes(self._call(self._file.read()))
+        data = bytes(self._call(self._file.read_from(self._at)))
+        self._at += len(data)
+        return data
 
     def close(self) -> None:
         # Nothing but memory is freed, so that it can be closed wherever it is collected.

@@ -40,13 +40,16 @@ def site(tmp_path_factory):
 
 @pytest.fixture
 def told():
-    """Reads lines of a verb up to the one that has a text; gives that."""
+    """Reads lines of a verb up to the one that has a text; gives that.
 
-    async def read(stream, text):
+    Before it may only stand that an answer takes long, on a machine that is busy, or `others`.
+    """
+
+    async def read(stream, text, *, others=b"nothing came for"):
         async with asyncio.timeout(180):
-            # Before it may stand that an answer takes long, on a machine that is busy.
             while text not in (line := await stream.readline()):
                 assert line, f"ended without {text!r}"
+                assert others in line, f"before {text!r}"
         return line
 
     return read

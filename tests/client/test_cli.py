@@ -1,5 +1,7 @@
 import asyncio
+import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -247,6 +249,14 @@ def test_help_loads_neither_http_nor_models():
     assert done.returncode == 0, done.stderr
 
 
+def test_ctrl_c_while_it_is_being_loaded_is_no_fault(tmp_path):
+    (tmp_path / "cyclopts.py").write_text("raise KeyboardInterrupt")
+    env = os.environ | {"PYTHONPATH": str(tmp_path)}
+    line = [sys.executable, "-m", "datctl", "list"]
+    done = subprocess.run(line, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_a_closed_pipe_is_no_error_to_talk_about():
     done = subprocess.run(
         f"{sys.executable} -m datctl completion bash | head -c 1",
@@ -276,13 +286,16 @@ async def test_streams_that_are_closed_are_no_fault(api, dat, line):
     assert (process.returncode, b"fault" in err) == (0, False), err
 
 
-async def test_whoever_is_ended_leaves_nothing_half_written(started, dat, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_whoever_is_ended_leaves_nothing_half_written(started, dat, tmp_path, number):
     await dat.create(name="mine")
     await dat.put("mine", "/a", b"x")
     place = tmp_path / "copy"
+    before = signal.signal(number, signal.SIG_DFL)  # these tests may run below nohup
     process = await started("get", "mine", str(place), "--follow")
+    signal.signal(number, before)
     await process.stdout.readline()
-    process.terminate()
+    process.send_signal(number)
     async with asyncio.timeout(120):
         _, err = await process.communicate()
     assert process.returncode == 143

@@ -137,6 +137,19 @@ async def test_a_client_that_is_open_is_not_opened_again(dat):
     assert await dat.is_alive()
 
 
+async def test_a_client_whose_end_was_cancelled_can_be_opened_again(api):
+    dat = api.client()
+    await dat.__aenter__()
+    await dat.info()  # leaves a connection behind that is kept, and takes a moment to close
+    async with asyncio.TaskGroup() as group:
+        closing = group.create_task(dat.__aexit__(None, None, None))
+        await asyncio.sleep(0)
+        closing.cancel()
+    assert closing.cancelled()
+    async with dat:
+        assert (await dat.info()).name == "datd"
+
+
 async def test_a_client_is_of_one_event_loop(dat):
     def elsewhere():
         return asyncio.run(dat.info())

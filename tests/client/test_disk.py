@@ -1,6 +1,7 @@
 import contextlib
 import fcntl
 import os
+import sys
 import time
 
 import pytest
@@ -124,8 +125,8 @@ def test_two_versions_of_one_second_are_two(tmp_path):
         assert again.holds(("a",), 3, 1_500_000_000.123)
 
 
-def begin(folder, data, token="ab", stop=False):
-    with folder.new_file(("a",), executable=False, mtime=None, token=token) as file:
+def begin(folder, data, token="ab", stop=False, name="a"):
+    with folder.new_file((name,), executable=False, mtime=None, token=token) as file:
         at = file.tell()
         file.write(data[at:])
         if stop:
@@ -151,6 +152,38 @@ def test_what_another_run_is_writing_is_left_to_it(tmp_path):
             assert begin(second, b"of the second") == 0
         assert (tmp_path / "a").read_bytes() == b"of the first"
         assert os.listdir(tmp_path) == ["a"]
+
+
+class Renaming:
+    """Does something each time when a file is about to get its name."""
+
+    def __init__(self):
+        self.work = None
+        sys.addaudithook(self.hear)
+
+    def hear(self, event, arguments):
+        if event == "os.rename" and self.work is not None:
+            work, self.work = self.work, None
+            work()
+
+
+@pytest.mark.parametrize("token", [None, "ab"])
+def test_a_file_that_is_about_to_appear_is_not_taken_from_its_run(tmp_path, token):
+    renaming, done = Renaming(), []
+
+    def others():
+        # One begins the same file, and one ends that has written beside it.
+        with DestinationFolder(tmp_path) as second:
+            assert begin(second, b"whole", name="same" if token is None else "a") == 0
+        done.append(1)
+
+    with DestinationFolder(tmp_path) as folder:
+        renaming.work = others
+        with folder.new_file(("a",), executable=False, mtime=1_000_000_000, token=token) as file:
+            file.write(b"whole")
+    assert done
+    assert (tmp_path / "a").read_bytes() == b"whole"
+    assert set(os.listdir(tmp_path)) <= {"a", "same"}
 
 
 def test_a_link_under_the_name_of_a_begun_file_is_not_followed(tmp_path):

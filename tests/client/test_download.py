@@ -1,10 +1,18 @@
+import asyncio
 import hashlib
 import os
+import re
+from contextlib import asynccontextmanager
 
 import pytest
+from tests.helpers.ports import free_port
 
+from datctl import download
+from datctl.client import Client
 from datctl.disk import DestinationFolder
-from datctl.download import LASTING_SIZE, Download, find_entry
+from datctl.download import LASTING_SIZE, Download, Snapshot, find_entry
+from datctl.errors import NoDaemon
+from datctl.models import Entry
 
 LINK = "dat://" + "a" * 64
 
@@ -108,3 +116,52 @@ async def test_a_large_file_goes_on_where_an_earlier_run_was_cut_short(dat, tmp_
         await again.file(entry, "big")
     assert (tmp_path / "big").read_bytes() == body
     assert again.report.size < len(body) * 0.6
+
+
+class Away(Client):
+    """One whose daemon ends in the middle of an answer, and is back at the third question."""
+
+    def __init__(self, data, port):
+        super().__init__(f"http://127.0.0.1:{port}", token="x", env={})
+        self.data, self.port, self.asked = data, port, 0
+
+    async def start(self):
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+
+    async def _serve(self, reader, writer):
+        start = re.search(r"bytes=(\d+)-", (await reader.readuntil(b"\r\n\r\n")).decode())
+        body = self.data[int(start[1]) if start else 0 :]
+        head = "206 x" if start else "200 x"
+        writer.write(
+            f'HTTP/1.1 {head}\r\nETag: "x"\r\nContent-Length: {len(body)}\r\n\r\n'.encode()
+        )
+        if not start:
+            body = body[:1000]
+            self.server.close()
+        writer.write(body)
+        await writer.drain()
+        writer.close()
+
+    @asynccontextmanager
+    async def stream(self, *arguments, **options):
+        self.asked += 1
+        if self.asked == 3:
+            await self.start()
+        async with super().stream(*arguments, **options) as pieces:
+            yield pieces
+
+
+async def test_a_daemon_that_is_started_again_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "RETRY_SECONDS", 0.01)
+    body = os.urandom(100_000)
+    entry = Entry.model_construct(path="/a", kind="file", size=len(body), mode=0o644, mtime=None)
+    async with Away(body, free_port()) as dat:
+        await dat.start()
+        with DestinationFolder(tmp_path) as folder:
+            found = Download(dat, Snapshot("n", 1), folder, wait=1, changed=lambda report: None)
+            await found.file(entry, "a")
+            dat.server.close()
+            with pytest.raises(NoDaemon):
+                await found.file(entry, "b")
+    assert (tmp_path / "a").read_bytes() == body
+    assert dat.asked == 3 + download.ATTEMPTS

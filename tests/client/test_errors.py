@@ -41,6 +41,25 @@ def test_fields_that_are_wrong_are_kept():
     assert error.fields == [("/peers/0", "expected HOST:PORT")]
 
 
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (errors.NoDaemon("x"), True),
+        (errors.TimedOut("x"), True),
+        (errors.TransferError("x"), True),
+        (errors.api_error(503, problem("busy", 503)), True),
+        (errors.api_error(504, problem("no_peers", 504)), True),
+        (errors.api_error(502, None), True),
+        (errors.api_error(404, problem("unknown_archive")), False),
+        (errors.api_error(507, problem("disk_full", 507)), False),
+        (errors.UsageError("x"), False),
+        (errors.WriteError("x"), False),
+    ],
+)
+def test_some_errors_pass_by_themselves(error, passes):
+    assert errors.passes(error) is passes
+
+
 @pytest.mark.parametrize("document", [None, [], "x", {}, {"type": 5}])
 def test_an_answer_of_something_else_still_has_its_kind_by_status(document):
     assert isinstance(errors.api_error(404, document), errors.NotFound)

@@ -1,11 +1,14 @@
 import asyncio
 import itertools
+import json
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from tests.helpers.receivers import receiver
 
 from datctl import events as module
-from datctl.errors import NoDaemon, NotFound, TransferError, UsageError
+from datctl.client import Client
+from datctl.errors import ApiError, DatdError, NoDaemon, NotFound, UsageError
 from datctl.models_events import ArchiveAdded, ArchiveVersion, Event, FilePut
 
 
@@ -70,6 +73,58 @@ async def test_nobody_answers_at_first_or_for_too_long(api, dat, monkeypatch):
         await anext(dat.events())
 
 
+STREAM = "text/event-stream"
+
+
+@asynccontextmanager
+async def giving(*answers):
+    """A client of something that gives these answers, one a connection, the last one for ever."""
+    left = list(answers)
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        status, kind, body = left.pop(0) if len(left) > 1 else left[0]
+        head = f"HTTP/1.1 {status} x\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        with suppress(ConnectionError):  # who has seen enough reads no further
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, Client(address, env={}) as client:
+        yield client
+
+
+def sent(number):
+    event = {"id": str(number), "kind": "x", "at": "2026-01-01T00:00:00Z", "archive": None}
+    return 200, STREAM, f"id: {number}\ndata: {json.dumps(event)}\n\n".encode()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, "text/html", b"<html>"),
+        (200, STREAM, b"<" * 2**21),
+        (200, STREAM, b"id: 1\ndata: {\n\n"),
+    ],
+)
+async def test_what_makes_no_sense_is_not_asked_for_again_and_again(answer):
+    async with giving(answer) as dat, asyncio.timeout(60):
+        with pytest.raises(DatdError, match="another version"):
+            await anext(dat.events())
+
+
+async def test_a_proxy_that_finds_nobody_behind_it_is_asked_again(monkeypatch):
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.01)
+    nobody, late = (502, "text/html", b"<html>"), (504, "text/html", b"<html>")
+    async with giving(sent(1), nobody, late, sent(2)) as dat:
+        assert [event.id for event in await take(dat.events(since=0), 2)] == ["1", "2"]
+    async with giving(nobody) as dat:
+        with pytest.raises(ApiError, match="502"):
+            await anext(dat.events())
+
+
 async def test_an_archive_that_is_not_hosted(dat):
     with pytest.raises(NotFound):
         await anext(dat.events(archive="nothing"))
@@ -127,5 +182,5 @@ async def test_a_stream_is_read_however_it_is_cut(size, end):
 
 @pytest.mark.parametrize("data", [b"x" * (2**20 + 1), b"id: 1\ndata: {\n\n", b"id: 1\ndata: 1\n\n"])
 async def test_what_is_no_stream_of_events(data):
-    with pytest.raises(TransferError):
+    with pytest.raises(DatdError, match="another version"):
         [one async for one in module._parsed(pieces(data, 10_000))]

@@ -93,6 +93,22 @@ def test_an_open_file_is_never_a_mixture(fs, dat):
     assert fs.cat_file(f"{key}+1/a")[:3] == b"old"
 
 
+def test_a_file_of_a_kept_listing_is_no_mixture_either(daemon, dat):
+    fs = DatFileSystem(daemon.api, token=daemon.token, listings_expiry_time=600)
+    key = dat.create().key
+    dat.put(key, "/a", b"old" * 200_000)
+    assert [info["size"] for info in fs.ls(key)] == [600_000]
+    with fs.open(f"{key}/a") as file:
+        assert file.read(3) == b"old"
+        dat.put(key, "/a", b"new" * 200_000)
+        with pytest.raises(OSError, match="changed"):
+            file.read()
+    dat.put(key, "/a", b"longer")
+    with fs.open(f"{key}/a") as file:
+        assert file.read() == b"longer"
+    assert [info["size"] for info in fs.ls(key)] == [600_000]
+
+
 def test_a_pickled_file_goes_on_where_it_stood(fs, key):
     with fs.open(f"{key}/lines.csv") as file:
         file.seek(12_345)
@@ -167,6 +183,27 @@ async def test_awaited_reads(daemon, key):
         LINES[:2], LINES[10:15],
     ]  # fmt: skip
     await fs.close()
+
+
+def test_a_filesystem_that_its_own_loop_collects_ends_its_connections(daemon):
+    script = f"""
+import asyncio, gc
+from fsspec.asyn import get_loop
+from datctl.fs import DatFileSystem
+
+kept = [DatFileSystem({daemon.api!r}, token={daemon.token!r}, skip_instance_cache=True)]
+print(len(kept[0].ls("")) > 0)
+
+async def forget():
+    kept.clear()
+    gc.collect()
+
+asyncio.run_coroutine_threadsafe(forget(), get_loop()).result()
+asyncio.run_coroutine_threadsafe(asyncio.sleep(0), get_loop()).result()
+gc.collect()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=VERB_SECONDS)
+    assert (done.stdout, done.stderr.decode()) == (b"True\n", "")
 
 
 def test_a_program_awaits_in_one_loop_after_the_other(daemon, key):

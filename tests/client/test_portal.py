@@ -3,7 +3,8 @@ import gc
 import io
 import signal
 import threading
-from contextlib import asynccontextmanager
+from concurrent.futures import CancelledError
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -180,6 +181,87 @@ def test_a_closed_portal_ends_what_it_ran_and_says_so():
 
     with pytest.raises(RuntimeError, match="closed"):
         portal.call(nothing())
+
+
+class Interrupted(Portal):
+    """A portal whose caller is interrupted just when an answer has come."""
+
+    strike = False
+
+    def call(self, work):
+        found = super().call(work)
+        if self.strike:
+            self.strike = False
+            raise KeyboardInterrupt
+        return found
+
+
+def test_what_was_begun_for_whoever_was_interrupted_is_ended():
+    portal, left, ended = Interrupted(), threading.Event(), threading.Event()
+
+    @asynccontextmanager
+    async def room():
+        try:
+            yield
+        finally:
+            left.set()
+
+    portal.strike = True
+    with pytest.raises(KeyboardInterrupt), portal.during(room()):
+        pass
+    assert left.wait(60)
+    portal.strike = True
+    with pytest.raises(KeyboardInterrupt):
+        next(portal.iterate(numbers(10**9, ended)))
+    assert ended.wait(60)
+    portal.close()
+
+
+def test_who_asks_while_it_is_closed_hears_of_that():
+    portal, heard = Portal(), []
+
+    def ask():
+        try:
+            portal.call(asyncio.Event().wait())
+        except RuntimeError as error:
+            heard.append(str(error))
+
+    asking = threading.Thread(target=ask, daemon=True)
+
+    async def last():
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            # The loop stands still until the other thread has asked.
+            ready = vars(portal._loop)["_ready"]
+            waiting = len(ready)
+            asking.start()
+            while len(ready) == waiting:
+                asking.join(0.001)
+
+    def hold():
+        with suppress(CancelledError):
+            portal.call(last())
+
+    begun, holding = threading.Event(), threading.Thread(target=hold, daemon=True)
+    holding.start()
+    assert begun.wait(60)
+    portal.close()
+    asking.join(60)
+    assert heard == ["the client is closed"]
+
+
+def test_a_source_that_ends_otherwise_leaves_nobody_waiting(portal):
+    async def cancelled():
+        yield 1
+        raise asyncio.CancelledError
+
+    items = portal.iterate(cancelled())
+    found = []
+    with pytest.raises(CancelledError):
+        found.extend(items)
+    assert found == [1]
 
 
 def test_many_items_cross_together():

@@ -39,11 +39,11 @@ def key(dat):
     dat.remove(key, force=True, delete_key=True)
 
 
-def run(daemon, script, **variables):
+def run(daemon, script, *arguments, **variables):
     """A script as a person writes it, in a process of its own."""
     env = {**os.environ, "DATD_API": daemon.api, "DATD_TOKEN": daemon.token, **variables}
     return subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", script, *arguments],
         env=env,
         capture_output=True,
         text=True,
@@ -221,6 +221,81 @@ def test_an_interrupted_wait_leaves_a_client_that_works(daemon):
         "    dat.remove(key, force=True, delete_key=True)\n",
     )
     assert (done.stdout, done.stderr, done.returncode) == ("interrupted 0\n", "", 0)
+
+
+def test_a_fork_may_close_it_and_use_it_again(daemon):
+    done = run(
+        daemon,
+        "import os\n"
+        "from datctl.sync import Client\n"
+        "with Client() as dat:\n"
+        "    dat.info()\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        dat.close()\n"
+        "    assert dat.info().name == 'datd'\n"
+        "    if child:\n"
+        "        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n",
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("0\n", "", 0)
+
+
+def test_threads_of_a_fork_begin_it_anew_together(daemon):
+    done = run(
+        daemon,
+        "import os, threading\n"
+        "from datctl.sync import Client\n"
+        "class Env(dict):\n"
+        "    forked = False\n"
+        "    def get(self, name, default=None):\n"
+        "        if self.forked and other.ident is None:\n"
+        "            other.start()\n"
+        "            other.join(0.5)\n"  # it has to wait for us; else it is through by then
+        "        return super().get(name, default)\n"
+        "def ask():\n"
+        "    names.append(dat.info().name)\n"
+        "names, other, env = [], threading.Thread(target=ask), Env(os.environ)\n"
+        "dat = Client(env=env)\n"
+        "dat.info()\n"
+        "child = os.fork()\n"
+        "if child:\n"
+        "    os.waitpid(child, 0)\n"
+        "else:\n"
+        "    env.forked = True\n"
+        "    ask()\n"
+        "    other.join()\n"
+        "    print(names, [one.name for one in threading.enumerate()])\n",
+    )
+    assert done.stdout == "['datd', 'datd'] ['MainThread', 'datctl']\n"
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+@pytest.mark.parametrize("work", ["dat.info()", "dat.close()"])
+def test_whoever_is_interrupted_while_it_opens_or_closes_can_go_on(daemon, work):
+    done = run(
+        daemon,
+        "import sys, threading\n"
+        "from datctl.portal import Portal\n"
+        "from datctl.sync import Client\n"
+        "dat = Client()\n"
+        "if sys.argv[1:] == ['close']: dat.info()\n"
+        "def interrupt(frame, event, found):\n"  # as Ctrl-C does, just when the answer has come
+        "    if frame.f_code is Portal.call.__code__:\n"
+        "        if event == 'return':\n"
+        "            sys.settrace(None)\n"
+        "            raise KeyboardInterrupt\n"
+        "        return interrupt\n"
+        "try:\n"
+        "    sys.settrace(interrupt)\n"
+        f"    {work}\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted', dat.info().name)\n"
+        "dat.close()\n"
+        "print([one.name for one in threading.enumerate()])\n",
+        *([] if work == "dat.info()" else ["close"]),
+    )
+    assert done.stdout == "interrupted datd\n['MainThread']\n"
+    assert (done.stderr, done.returncode) == ("", 0)
 
 
 def test_the_package_is_typed(tmp_path):

@@ -61,3 +61,32 @@ def test_zip_files_are_read_through_it(opened):
     with opened(whole.getvalue()) as file, zipfile.ZipFile(file) as packed:
         assert packed.testzip() is None
         assert packed.read("a/b.txt") == b"hello" * 10_000
+
+
+def test_whoever_is_interrupted_reads_on_where_he_stood():
+    data = bytes(range(256)) * 1000
+    loop = asyncio.new_event_loop()
+    came: list[int] = []
+
+    @asynccontextmanager
+    async def opening():
+        async def fetch(start, stop):
+            return data[start:stop]
+
+        yield RemoteFile(len(data), fetch)
+
+    def call(work):
+        found = loop.run_until_complete(work)
+        came.append(1)
+        if len(came) == 3:
+            raise KeyboardInterrupt  # which comes when the bytes have come
+        return found
+
+    with io.BufferedReader(SyncFile(call, opening(), "/a.bin"), 1000) as file:
+        assert file.read(1000) == data[:1000]
+        with pytest.raises(KeyboardInterrupt):
+            file.read(10)
+        assert file.read(10) == data[1000:1010]
+        assert file.tell() == 1010
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()

@@ -1,10 +1,12 @@
 """Questions to the person at the terminal, and reading what comes from there or a pipe."""
 
+import asyncio
 import contextlib
 import signal
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 from datctl import output
 from datctl.errors import UsageError
@@ -33,17 +35,34 @@ def agrees(question: str) -> bool:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end what waits for standard input, for the time of a `with`.
+    """Let Ctrl-C, SIGTERM and SIGHUP end what waits for standard input, for the time of a `with`.
 
     Elsewhere they cancel a task of the event loop, which stands still while a read blocks.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
-    end = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    ending: dict[signal.Signals, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.getsignal(number) for number in ending}
     try:
+        for number, handler in ending.items():
+            # What was ignored by whoever started us stays so.
+            if before[number] is not signal.SIG_IGN:
+                signal.signal(number, handler)
+        _require_wanted()
         yield
     finally:
-        signal.signal(signal.SIGINT, interrupt)
-        signal.signal(signal.SIGTERM, end)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _require_wanted() -> None:
+    """Check that Ctrl-C did not come a moment ago: its task hears of it when nothing is read."""
+    with contextlib.suppress(RuntimeError):  # no loop
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError

@@ -1,6 +1,7 @@
 """Verbs that copy files of an archive to this host: get, once or for ever, and export."""
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,14 +18,7 @@ from datctl.commands.options import (
     WaitForPeers,
     parse_place,
 )
-from datctl.errors import (
-    DatdError,
-    NoDaemon,
-    NoPeers,
-    TimedOut,
-    TransferError,
-    UsageError,
-)
+from datctl.errors import DatdError, NoPeers, TimedOut, UsageError, passes
 
 if TYPE_CHECKING:
     from datctl.client import Client
@@ -153,7 +147,9 @@ async def _keep(dat: "Client", key: str, mirror: "Mirror") -> None:
                 await _bring(mirror, version, retried=bool(retry))
                 retry = 0.0 if mirror.complete else time.monotonic() + RETRY_SECONDS
             answering = True
-        except (NoDaemon, NoPeers, TimedOut, TransferError) as error:
+        except DatdError as error:
+            if not passes(error):
+                raise
             # Whoever follows goes on when the daemon, or a peer, is there again.
             if answering:
                 output.note(output.shown(f"{error}; trying again"))
@@ -239,12 +235,15 @@ async def export(
         raise UsageError("--static is for the newest version of a whole archive")
     if all_versions and not static:
         raise UsageError("--all-versions goes with --static")
-    async with daemon.client() as dat:
+    async with daemon.client() as dat, contextlib.AsyncExitStack() as held:
         site = None
         if static:
             from datctl.commands.static import StaticFolder
+            from datctl.mirror import alone
 
             key = (await dat.archive(where.archive)).key
+            # Two of them, as a timer starts them, would write into the same new files.
+            held.enter_context(alone(folder, "writes"))
             site = StaticFolder(folder, key, all_versions=all_versions)
             where = where._replace(archive=key, version=await site.fetch(dat))
         snapshot, entry = await find_entry(
@@ -258,7 +257,7 @@ async def export(
             report = await _tree(dat, snapshot, where.path, written, wait, total, names)
             if site is not None:
                 site.publish(names)
-            cleared = delete and not report.missing and _deleted(written, names, yes=yes)
+            cleared = delete and not report.missing and await _deleted(written, names, yes=yes)
         if cleared and report.skipped:
             # What was deleted may have lain in the way.
             with DestinationFolder(folder) as written:
@@ -296,7 +295,9 @@ async def _tree(
     return download.report
 
 
-def _deleted(folder: "DestinationFolder", names: dict[tuple[str, ...], bool], *, yes: bool) -> bool:
+async def _deleted(
+    folder: "DestinationFolder", names: dict[tuple[str, ...], bool], *, yes: bool
+) -> bool:
     """Delete what does not belong to the version, if somebody agrees; whether there was any.
 
     Raises:
@@ -312,6 +313,7 @@ def _deleted(folder: "DestinationFolder", names: dict[tuple[str, ...], bool], *,
         if not asking.agrees(f"Delete these {len(others)} from {folder.path}?"):
             raise DatdError("nothing was deleted; the files of the version are there")
     for parts in others:
+        await asyncio.sleep(0)  # Ctrl-C, perhaps while it was looked through, spares what is left
         folder.discard(parts)
     if others:
         output.note(f"deleted {len(others)} that do not belong to it")

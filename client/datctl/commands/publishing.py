@@ -22,15 +22,7 @@ from datctl.commands.options import (
     parse_place,
 )
 from datctl.commands.versions import change_line
-from datctl.errors import (
-    DatdError,
-    NoDaemon,
-    NotFound,
-    TimedOut,
-    TransferError,
-    Unauthorized,
-    UsageError,
-)
+from datctl.errors import DatdError, NoDaemon, NotFound, TimedOut, Unauthorized, UsageError, passes
 
 if TYPE_CHECKING:
     from datctl.client import Client
@@ -191,21 +183,26 @@ async def _tell_changes(dat: "Client", key: str, seen: int) -> None:
         try:
             version = (await dat.archive_stats(key)).version
             if version > seen:
-                await _tell_versions(dat, key, seen)
+                await _tell_versions(dat, key, seen, version)
                 seen = version
             answering = True
-        except (NoDaemon, TimedOut, TransferError):
+        except DatdError as error:
+            if not passes(error):
+                raise
             if answering:
                 output.note("the daemon does not answer just now")
             answering = False
 
 
-async def _tell_versions(dat: "Client", key: str, seen: int) -> None:
-    told = 0
-    async for change in dat.changes(key, since=seen):
+async def _tell_versions(dat: "Client", key: str, seen: int, last: int) -> None:
+    lines, told = list[str](), 0
+    async for change in dat.changes(key, since=seen, until=last):
         told += 1
         if told <= MAX_TOLD:
-            output.say(change_line(change))
+            lines.append(change_line(change))
+    # Told when all is here: what was told before an error would be told again.
+    for line in lines:
+        output.say(line)
     if told > MAX_TOLD:
         output.say(f"and {told - MAX_TOLD} more; see: datctl log {key[:12]} --since {seen}")
 

@@ -187,7 +187,7 @@ async def mode(
                 changes |= {"mode": mode, "include": include or None}
             if force:
                 changes["force"] = True
-            found = await dat.change(archive, **changes)
+            found = await dat.change(found.key, **changes)
     if json:
         output.print_json(found)
     else:

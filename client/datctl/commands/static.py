@@ -65,6 +65,8 @@ class StaticFolder:
         """
         self._dat.mkdir(parents=True, exist_ok=True)
         self._save_state()  # from here on the folder is known as ours
+        for name in (f"{feed}.{part}" for feed in FEEDS for part in PARTS):
+            self._beside(name).unlink(missing_ok=True)  # of a run that was cut short
         for feed in reversed(FEEDS):
             for part in PARTS:
                 if (feed, part) != ("content", "data") or self._all:
@@ -135,7 +137,11 @@ class StaticFolder:
     def _save_state(self) -> None:
         state = {"archive": self._archive, "etags": self._etags}
         new = self._dat / f"{STATE}.new"
-        new.write_text(json.dumps(state))
+        with new.open("w") as file:
+            file.write(json.dumps(state))
+            file.flush()
+            # Of a rename before the text, power loss leaves a folder that is nobody's.
+            os.fsync(file.fileno())
         os.replace(new, self._dat / STATE)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datctl import output
-from datctl.errors import NoDaemon, TimedOut, TransferError
+from datctl.errors import DatdError, passes
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -84,7 +84,9 @@ async def _follow(
         await asyncio.sleep(WATCH_SECONDS)
         try:
             fresh = await look()
-        except (NoDaemon, TimedOut, TransferError) as error:
+        except DatdError as error:
+            if not passes(error):
+                raise
             if answering:
                 output.note(f"{output.shown(str(error))}; trying again")
             answering = False
@@ -135,7 +137,9 @@ async def _redraw(look: Callable[[], Awaitable[View]], view: View) -> None:
             trouble = ""
             try:
                 view = await look()
-            except (NoDaemon, TimedOut, TransferError) as error:
+            except DatdError as error:
+                if not passes(error):
+                    raise
                 trouble = f"{error}; trying again"
             _draw(live, view, trouble)
 

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import fcntl
 import os
 import signal
@@ -75,3 +76,28 @@ async def test_ctrl_c_ends_what_waits_for_input(started, dat, line):
         os.close(reader)
         os.close(writer)
     assert (process.returncode, out, err) == (130, b"", b"")
+
+
+async def test_ctrl_c_that_came_a_moment_ago_is_not_forgotten():
+    task = asyncio.current_task()
+    assert task is not None
+    before = signal.getsignal(signal.SIGINT)
+    task.cancel()
+    try:
+        with pytest.raises(asyncio.CancelledError), asking.interruptible():
+            pytest.fail("it would wait for input")
+    finally:
+        task.uncancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_is_ignored_stays_so(number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with asking.interruptible():
+            assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)

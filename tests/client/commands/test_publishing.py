@@ -2,8 +2,12 @@ import asyncio
 import signal
 import sys
 
+import pytest
 from tests.helpers.adopted import foreign
-from tests.helpers.api import running_api
+from tests.helpers.api import TOKEN, running_api
+
+from datctl.client import Client
+from datctl.commands import publishing
 
 LINK = "dat://" + "a" * 64
 
@@ -166,11 +170,41 @@ async def test_watching_outlives_the_daemon(tmp_path, started, told):
         async with running_api(folder) as first:
             address = f"unix://{first.socket_path}"
             process = await started("--api", address, "share", str(place), "--watch")
-            await told(process.stderr, b"Ctrl-C")
+            await told(process.stderr, b"Ctrl-C", others=b"")
         await told(process.stderr, b"does not answer")
         async with running_api(folder):
             (place / "later.txt").write_text("x")
-            await told(process.stdout, b"/later.txt")
+            await told(process.stdout, b"/later.txt", others=b"")
+
+
+class Enough(Exception):
+    """What was to be seen was seen."""
+
+
+class Busy(Client):
+    """One whose archive gets a new version each time just after somebody has looked."""
+
+    looks = 0
+
+    async def archive_stats(self, archive):
+        found = await super().archive_stats(archive)
+        self.looks += 1
+        if self.looks == 4:
+            raise Enough
+        if self.looks < 3:
+            await self.put(archive, f"/{self.looks}.txt", b"x")
+        return found
+
+
+async def test_a_version_that_comes_while_another_is_told_is_told_once(api, capsys, monkeypatch):
+    monkeypatch.setattr(publishing, "WATCH_SECONDS", 0.01)
+    async with Busy(api.url, token=TOKEN, env={}) as dat:
+        made = await dat.create()
+        await dat.put(made.key, "/0.txt", b"x")
+        with pytest.raises(Enough):
+            await publishing._tell_changes(dat, made.key, 0)
+    told = capsys.readouterr().out.splitlines()
+    assert [line.rpartition("/")[2] for line in told] == ["0.txt", "1.txt", "2.txt"]
 
 
 async def test_an_archive_is_copied_as_often_as_one_likes(shell, site):

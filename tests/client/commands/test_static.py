@@ -4,6 +4,7 @@ import pytest
 
 from datctl.commands.static import STATE, StaticFolder
 from datctl.errors import UsageError
+from datctl.mirror import alone
 
 
 async def exported(dat, key, folder, **how):
@@ -33,6 +34,24 @@ async def test_a_second_run_fetches_nothing_that_is_the_same(api, dat, tmp_path)
     before = (tmp_path / ".dat" / "content.data").stat().st_ino
     await exported(dat, hosted.key.hex, tmp_path, all_versions=True)
     assert (tmp_path / ".dat" / "content.data").stat().st_ino == before
+
+
+async def test_what_a_run_that_was_cut_short_has_left_is_removed(api, dat, tmp_path):
+    hosted = await api.host("archival-nested")
+    await exported(dat, hosted.key.hex, tmp_path)
+    left = tmp_path / ".dat" / ".content.data.new"
+    left.write_bytes(b"all versions")
+    await exported(dat, hosted.key.hex, tmp_path)
+    assert not left.exists()
+
+
+async def test_two_runs_do_not_write_into_one_folder(shell, dat, tmp_path):
+    await dat.create(name="mine")
+    await dat.put("mine", "/a", b"one")
+    with alone(tmp_path):
+        await shell.text("export", "mine", str(tmp_path), "--static", status=1)
+    assert "already" in shell.err
+    await shell.text("export", "mine", str(tmp_path), "--static")
 
 
 async def test_folders_of_others_are_left_alone(api, dat, tmp_path):

@@ -10,6 +10,9 @@ import termios
 import pytest
 from tests.helpers.daemon import running_daemon
 
+from datctl.commands import watching
+from datctl.errors import ApiError, NotFound
+
 LINK = "dat://" + "a" * 64
 VERBS = [("list",), ("peers",), ("stats",), ("status",), ("jobs",)]
 
@@ -119,3 +122,21 @@ async def test_a_daemon_that_was_never_there_is_not_waited_for(started):
     _, err = await process.communicate()
     assert process.returncode == 3
     assert b"start datd" in err
+
+
+async def test_a_daemon_that_is_busy_for_a_moment_is_asked_again(monkeypatch, capsys):
+    monkeypatch.setattr(watching, "WATCH_SECONDS", 0)
+    busy = ApiError(503, "busy", "All connections are taken")
+    before, after = (watching.View(number, fields=[("n", str(number))]) for number in (1, 2))
+    answers = [before, busy, after, NotFound(404, "unknown_archive", "x")]
+
+    async def look():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with pytest.raises(NotFound):
+        await watching.show(look, watch=True, json=False)
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("n: 1\nn: 2\n", f"{busy}; trying again\n")
