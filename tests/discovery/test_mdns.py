@@ -212,6 +212,15 @@ async def test_without_multicast_it_says_so_once_and_goes_on_trying(caplog, monk
     neighbour.sock.close()
 
 
+@pytest.mark.network
+def test_an_interface_that_was_away_for_a_moment_only_is_listened_on_again():
+    needs_lab()
+    with Lab.lan(2) as lab:
+        code = [sys.executable, "-c", textwrap.dedent(_AWAY_AND_BACK)]
+        with lab.popen("h1", code, stdout=-1, text=True) as host:
+            assert host.communicate(timeout=120)[0].split() == ["hears", "hears"]
+
+
 async def test_a_port_that_cannot_be_had_is_no_reason_to_fail(caplog):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("0.0.0.0", 0))
@@ -247,6 +256,41 @@ _HOST = """
         network.join(bytes(32), announce=True)
         network.lookup(bytes(32))
         await asyncio.sleep(300)
+
+    asyncio.run(main())
+"""
+
+
+_AWAY_AND_BACK = """
+    import asyncio, subprocess
+    from datd.discovery import mdns
+
+    def ip(words):
+        subprocess.run(["ip", *words.split()], check=True)
+
+    def plug_in():
+        ip("link add near type veth peer name far")
+        ip("addr add 10.98.0.1/24 dev near")
+        ip("link set far up")
+        ip("link set near up")
+
+    def listens():
+        with open("/proc/net/igmp") as groups:
+            return "FB0000E0" in groups.read().split("near", 1)[1]
+
+    async def main():
+        mdns.INTERFACE_INTERVAL = 0.01
+        plug_in()
+        network = mdns.MulticastDns(secret=b"a", clock=asyncio.get_running_loop().time)
+        await network.start(lambda key, address, source: None, 3282)
+        for _ in range(2):
+            async with asyncio.timeout(60):
+                while not listens():
+                    await asyncio.sleep(0.01)
+            print("hears", flush=True)
+            ip("link del near")
+            plug_in()
+        await network.close()
 
     asyncio.run(main())
 """

@@ -1,13 +1,17 @@
 import errno
+import fcntl
 import gc
 import os
 import resource
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from tests.helpers.people import as_ordinary_user
 
 from datd.errors import StorageError
 from datd.hosting.descriptors import Descriptors
@@ -37,6 +41,9 @@ def descriptors_left(number: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         for one in held:
             os.close(one)
+
+
+PATIENCE = 20.0  # less than the 45 s that the system gives to leases
 
 
 def is_open(path: Path) -> bool:
@@ -147,3 +154,130 @@ def test_c17_others_who_get_none_have_half_of_the_pool_closed(tmp_path):
         assert pool.open_files == 1
         os.pwrite(in_use, b"x", 0)
     pool.close()
+
+
+@contextmanager
+def silent_disk(path: Path) -> Iterator[threading.Event]:
+    """Whoever opens a file for writing waits until this ends; the event says that somebody does.
+
+    It is a lease, as a file server takes one for its client. To others it is as if the disk did not
+    answer.
+    """
+    asked = threading.Event()
+    before = signal.signal(signal.SIGIO, lambda *_: asked.set())
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except OSError:
+            pytest.skip("no leases on this file system")
+        yield asked
+    finally:
+        os.close(descriptor)
+        signal.signal(signal.SIGIO, before)
+
+
+def test_a_disk_that_does_not_answer_keeps_nobody_from_the_files_of_another(tmp_path):
+    for name in ("silent", "there"):
+        (tmp_path / name).write_bytes(b"x")
+    pool = Descriptors()
+    opened = {name: threading.Event() for name in ("silent", "there")}
+
+    def use(name: str) -> None:
+        with pool.lease(tmp_path / name, create=True):
+            opened[name].set()
+
+    threads = [threading.Thread(target=use, args=(name,)) for name in opened]
+    with silent_disk(tmp_path / "silent") as asked:
+        threads[0].start()
+        assert asked.wait(PATIENCE)
+        threads[1].start()
+        assert opened["there"].wait(PATIENCE)
+        pool.shrink()  # nor does the event loop wait, which asks for this
+        assert not opened["silent"].is_set()
+    for thread in threads:
+        thread.join()
+    assert opened["silent"].is_set()
+    pool.close()
+
+
+def test_a_file_that_is_forgotten_while_it_is_opened_does_not_stay_open(tmp_path):
+    (tmp_path / "silent").write_bytes(b"x")
+    pool = Descriptors()
+    read = list[bytes]()
+
+    def use() -> None:
+        with pool.lease(tmp_path / "silent", create=True) as descriptor:
+            read.append(os.pread(descriptor, 1, 0))
+
+    thread = threading.Thread(target=use)
+    with silent_disk(tmp_path / "silent") as asked:
+        thread.start()
+        assert asked.wait(PATIENCE)
+        pool.forget(tmp_path / "silent")
+    thread.join()
+    assert read == [b"x"]
+    assert pool.open_files == 0
+    assert not is_open(tmp_path / "silent")
+
+
+def test_a_pipe_that_may_only_be_read_holds_nobody(tmp_path):
+    os.mkfifo(tmp_path / "pipe", 0o444)
+    pool = Descriptors()
+    ended = list[OSError]()
+
+    def read() -> None:
+        try:
+            with pool.lease(tmp_path / "pipe", create=False) as descriptor:
+                os.pread(descriptor, 1, 0)
+        except OSError as error:
+            ended.append(error)
+
+    with as_ordinary_user(tmp_path / "pipe"):
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        thread.join(PATIENCE)
+    assert [error.errno for error in ended] == [errno.ESPIPE]
+    pool.close()
+
+
+def refuses_to_close(pool: Descriptors, folder: Path, name: str) -> None:
+    """Hold a file that will be refused when it is closed, as NFS does where a disk is full.
+
+    Here it is closed already. The others are newer, and no file may be opened before.
+    """
+    for one in "abc":
+        with pool.lease(folder / one, create=True):
+            pass
+    with pool.lease(folder / name, create=True) as descriptor:
+        pass
+    for one in set("abc") - {name}:
+        with pool.lease(folder / one, create=True):
+            pass
+    os.close(descriptor)
+
+
+def test_d4_what_is_refused_at_the_end_is_told_to_who_uses_that_file_next_and_to_nobody_else(
+    tmp_path,
+):
+    pool = Descriptors()
+    refuses_to_close(pool, tmp_path, "a")
+    pool.shrink()
+    assert pool.open_files == 1
+    file = DiskFile(tmp_path / "a", pool)
+    with pytest.raises(StorageError, match="Bad file descriptor"):
+        file.sync()
+    file.sync()
+    for one in "bc":
+        DiskFile(tmp_path / one, pool).sync()
+    pool.close()
+
+
+def test_a_file_that_nobody_needs_any_more_may_refuse_to_be_closed(tmp_path):
+    pool = Descriptors()
+    refuses_to_close(pool, tmp_path, "a")
+    DiskFile(tmp_path / "a", pool).close()
+    assert DiskFile(tmp_path / "a", pool).size() == 0
+    refuses_to_close(pool, tmp_path, "b")
+    pool.close()
+    assert not any(is_open(tmp_path / one) for one in "abc")

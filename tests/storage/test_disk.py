@@ -162,6 +162,28 @@ def test_d11_a_new_file_is_flushed_with_its_folders(
     assert flushed == [str(tmp_path / "a" / "b" / "file")]
 
 
+def test_d11_folders_that_were_made_before_the_file_was_refused_are_flushed_with_it_later(
+    tmp_path: Path, pool: Descriptors, monkeypatch: pytest.MonkeyPatch
+):
+    def none_left(*_: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    file = DiskFile(tmp_path / "new" / "file", pool)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", none_left)
+        with pytest.raises(StorageError):
+            file.write(0, b"x")
+    file.write(0, b"x")
+    flushed: list[str] = []
+
+    def record(descriptor: int) -> None:
+        flushed.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    monkeypatch.setattr(os, "fsync", record)
+    file.sync()
+    assert set(flushed) == {str(tmp_path), str(tmp_path / "new")}
+
+
 def test_c5_replacing_leaves_the_old_file_or_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -3,6 +3,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from tests.helpers.people import as_ordinary_user
 
 from datd.errors import StorageError
 from datd.storage.private import create_private, make_database_private, read_private
@@ -57,6 +58,17 @@ def test_c7_a_failed_write_leaves_no_half_secret(tmp_path: Path, monkeypatch: py
     with pytest.raises(StorageError, match="free some space"):
         create_private(tmp_path / "key", b"secret")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_c7_a_secret_whose_folder_cannot_be_flushed_is_not_left_behind(tmp_path: Path):
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    folder.chmod(0o333)  # it may be written to, and not be opened
+    with as_ordinary_user(folder / "key"), pytest.raises(StorageError, match="permissions"):
+        create_private(folder / "key", b"secret")
+    folder.chmod(0o700)
+    assert list(folder.iterdir()) == []
+    create_private(folder / "key", b"secret")
 
 
 def test_t50_databases_are_for_the_owner_only_those_of_earlier_versions_too(tmp_path: Path):

@@ -304,6 +304,33 @@ async def test_leaving_ends_dials_that_are_on_their_way(world):
 
 
 @story
+async def test_leaving_waits_also_for_a_talk_that_gave_way_to_another_and_is_ending(world):
+    a, b = await world.house(2, NAME), await world.house(1, NAME)
+    serve, talking = a._serve, list[Connection]()
+
+    async def slow_to_end(connection: Connection) -> None:
+        talking.append(connection)
+        try:
+            await serve(connection)
+        finally:
+            if connection is talking[0]:
+                await asyncio.sleep(1)  # it has something to put away
+            talking.remove(connection)
+
+    a.swarm._serve = slow_to_end
+    await asyncio.sleep(5)
+    assert len(talking) == 1
+    transport, _ = world.host("10.0.0.1")
+    again = await transport.dial(a.address)
+    await again.write(NAME + b.peer_id)  # the same peer calls once more: the older one goes
+    await asyncio.sleep(0.1)
+    assert len(talking) == 2
+    await a.swarm.leave(NAME)
+    assert talking == []
+    await b.swarm.leave(NAME)
+
+
+@story
 async def test_an_archive_may_be_left_from_within_a_talk_about_it(world):
     a, b = await world.house(1, NAME), await world.house(2, NAME)
 

@@ -10,6 +10,7 @@ import pytest
 from tests.helpers.lab import Lab, needs_lab
 
 from datd.types import Address
+from datd.udp import offload
 from datd.udp.demultiplex import Kind
 from datd.udp.socket import UdpSocket
 
@@ -85,7 +86,33 @@ async def ask(host: str) -> None:
         tell(await answered)
 
 
-STORIES = {"hear": hear, "speak": speak, "overfill": overfill, "answer": answer, "ask": ask}
+def change_network(words: str) -> None:
+    subprocess.run(["ip", *words.split()], check=True)
+
+
+async def lose_the_way(host: str) -> None:
+    """Say how long the first of what arrives is, before and after there was no way for a moment."""
+    udp = UdpSocket()
+    await udp.listen("0.0.0.0", 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        merges = offload.merge_arrivals(listener)
+        listener.bind(("0.0.0.0", 0))
+        listener.settimeout(PATIENCE)
+        way = Address(host, listener.getsockname()[1])
+        lengths = list[int]()
+        change_network(f"route add unreachable {host}/32")
+        for change in ("add", "del", "add"):
+            change_network(f"addr {change} {host}/32 dev lo")
+            udp.send_run(RUN[:4], way)
+            if change == "add":
+                lengths.append(len(listener.recv(65536)) if merges else 0)
+        tell([lengths, udp.counts.refused])
+
+
+STORIES = {
+    "hear": hear, "speak": speak, "overfill": overfill, "answer": answer, "ask": ask,
+    "lose_the_way": lose_the_way,
+}  # fmt: skip
 
 
 def start(lab: Lab, host: str, story: str, address: str) -> subprocess.Popen[str]:
@@ -116,6 +143,15 @@ def test_a_full_buffer_is_told_and_waited_for():
     assert last == 0
     assert not at_once
     assert later > 0
+
+
+def test_a_way_that_was_gone_for_a_moment_takes_runs_again():
+    needs_lab()
+    with Lab.lan(1) as lab:
+        said = start(lab, "h1", "lose_the_way", "10.98.0.1").communicate(timeout=2 * PATIENCE)[0]
+    (before, after), refused = json.loads(said)
+    assert refused == 4
+    assert before == after
 
 
 def test_neighbours_without_any_address_but_link_local_answer_one_another():

@@ -13,11 +13,13 @@ class Interface(NamedTuple):
         address: Dotted IPv4.
         network: The subnet it is on.
         first: Whether it is the first of its interface: the one that joins multicast groups.
+        link: The system's number for the interface; another one if it went and came again.
     """
 
     address: str
     network: IPv4Network
     first: bool
+    link: int = 0
 
     @property
     def loopback(self) -> bool:
@@ -36,7 +38,7 @@ def interfaces() -> list[Interface]:
         addresses = [ip for ip in adapter.ips if isinstance(ip.ip, str)]
         for number, ip in enumerate(addresses):
             network = IPv4Network(f"{ip.ip}/{ip.network_prefix}", strict=False)
-            found.append(Interface(str(ip.ip), network, number == 0))
+            found.append(Interface(str(ip.ip), network, number == 0, adapter.index or 0))
     return found
 
 

@@ -123,7 +123,7 @@ class MulticastDns:
         self._names: dict[bytes, _Joined] = {}
         self._to_ask: dict[bytes, None] = {}
         self._links = _Links()
-        self._memberships: set[str] = set()
+        self._memberships: set[tuple[int, str]] = set()  # interface and its address
         self._socket: socket.socket | None = None
         self._asking: asyncio.TimerHandle | None = None
         self._checking: asyncio.TimerHandle | None = None
@@ -212,13 +212,14 @@ class MulticastDns:
 
     def _join_groups(self) -> bool:
         """Join the group where it is not joined yet; whether there was such a place."""
-        wanted = {one.address for one in self._links.all if one.first}
-        for address in self._memberships - wanted:
+        # An interface that went is forgotten by the system, and may be back before we look again.
+        wanted = {(one.link, one.address) for one in self._links.all if one.first}
+        for _, address in self._memberships - wanted:
             self._membership(socket.IP_DROP_MEMBERSHIP, address)
         self._memberships &= wanted
         fresh = {
-            address
-            for address in wanted - self._memberships
+            (link, address)
+            for link, address in wanted - self._memberships
             if self._membership(socket.IP_ADD_MEMBERSHIP, address)
         }
         self._memberships |= fresh

@@ -152,10 +152,11 @@ class DiskFile:
         """See to it that the file is there, with our permissions; note which folder changed."""
         if self._exists:
             return
-        folders = make_folders(self._path.parent)
+        # Noted at once: if the file is refused now, nobody makes them a second time.
+        self._unflushed_folders += make_folders(self._path.parent)
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self._path, _CREATE, self._mode))
-            self._unflushed_folders += [*folders, self._path.parent]
+            self._unflushed_folders.append(self._path.parent)
         self._exists = True
 
 

@@ -25,8 +25,12 @@ def create_private(path: Path, data: bytes) -> None:
     try:
         folders = make_folders(path.parent)
         write_new(path, data, 0o600)
-        for folder in (path.parent, *folders):
-            flush_folder(folder)
+        try:
+            for folder in (path.parent, *folders):
+                flush_folder(folder)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
     except FileExistsError as error:
         raise StorageError(
             f"{str(path)!r} exists already: a secret is never overwritten"

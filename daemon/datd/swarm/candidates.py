@@ -3,6 +3,8 @@
 Discovery networks name candidates, and so does the operator, whose word counts more.
 """
 
+from functools import cache
+
 from datd.swarm import retries
 from datd.swarm.archive_peers import ArchivePeers
 from datd.swarm.arrivals import Arrivals
@@ -82,9 +84,16 @@ class Candidates:
     def obey(self, rules: AddressRules, now: float) -> None:
         """Other rules: candidates that they keep out are forgotten."""
         self._gate.rules = rules
+        # T-27: a host that has one archive has many, and to look it up takes some microseconds.
+        refusal_of = cache(rules.refusal)
         for name, archive in self._archives.items():
-            for peer in [one for one in archive.known.values() if one.idle]:
-                refusal = rules.refusal(peer.address.host)
+            concerned = [
+                one
+                for one in archive.known.values()
+                if (one.source == MANUAL or refusal_of(one.address.host) is not None) and one.idle
+            ]
+            for peer in concerned:
+                refusal = refusal_of(peer.address.host)
                 if peer.source == MANUAL and (refusal is not None or peer.state is State.GONE):
                     self.add(name, peer.address, now)
                 elif refusal is not None:

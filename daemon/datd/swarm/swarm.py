@@ -205,7 +205,10 @@ class Swarm:
         for connection in self._roster.about(discovery_key):
             self._roster.forget(connection)
             tasks.append(self._talks[connection])
-        await self._cancel(tasks)
+        # Some were cut off a moment ago, as they gave way to others: they are waited for as well.
+        talks = self._talks.items()
+        ending = [task for talk, task in talks if talk.discovery_key == discovery_key]
+        await self._cancel(tasks, ending=ending)
         self._wake.set()
 
     def hungry(self, discovery_key: bytes, hungry: bool) -> None:
@@ -388,11 +391,14 @@ class Swarm:
             ended()
         self._wake.set()
 
-    async def _cancel(self, tasks: Iterable[asyncio.Task[None]]) -> None:
-        """Cancel tasks and wait for their end; one of them may be the caller."""
-        others = [task for task in tasks if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
+    async def _cancel(
+        self, tasks: list[asyncio.Task[None]], *, ending: Iterable[asyncio.Task[None]] = ()
+    ) -> None:
+        """Cancel tasks and wait for their end, and that of others; the caller may be among them."""
+        for task in tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
+        others = {*tasks, *ending} - {asyncio.current_task()}
         if others:
             _, late = await asyncio.wait(others, timeout=CLOSE_TIMEOUT)
             for task in late:

@@ -274,9 +274,11 @@ class UdpSocket:
                 return start
             except OSError:
                 # Not for these lengths on this path. Singles may pass: the system cuts them into
-                # fragments, which it does not do for a run.
-                way.runs = False
-                return start + self._send_each(datagrams[start:], way)
+                # fragments, which it does not do for a run. If they do not, there is no way now.
+                refused = self.counts.refused
+                sent = self._send_each(datagrams[start:], way)
+                way.runs = self.counts.refused > refused
+                return start + sent
             self._count_out(run[0], len(run), sum(sizes[start : start + step]))
         return len(datagrams)
 

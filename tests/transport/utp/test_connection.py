@@ -145,6 +145,18 @@ def test_after_29_silent_seconds_a_keep_alive_is_answered():
     assert len(wire.called.sent) == 1  # its answer came before its own keep-alive was due
 
 
+def test_a_keep_alive_that_the_system_does_not_take_yet_is_not_due_again_at_once():
+    """Whoever asks for the next time until none has passed would else ask for ever."""
+    machine = connected().caller.machine
+    due = machine.next_timer()
+    assert due is not None
+    machine.handle_timer(due)
+    again = machine.next_timer()
+    assert again is not None
+    assert again >= due + KEEP_ALIVE
+    assert len(machine.datagrams_to_send(due + 1)) == 1  # it goes out when it can
+
+
 def test_an_hour_of_silence_costs_a_few_packets_a_minute():
     wire = connected()
     wire.run(limit=3600)

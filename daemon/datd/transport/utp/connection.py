@@ -403,3 +403,5 @@ class Connection:
             self.abort()
         elif now >= self._quiet_since + KEEP_ALIVE:
             self._keep_alive = True
+            # Also while the system takes nothing: what is due must not stay due.
+            self._quiet_since = now
