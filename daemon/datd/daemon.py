@@ -9,7 +9,7 @@ import resource
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -51,6 +51,8 @@ MIN_DESCRIPTORS = 128
 LANE_THREADS = min(8, (os.cpu_count() or 1) + 2)
 # Goal of C-18: SIGTERM ends the process within this time, everything flushed.
 STOP_SECONDS = 10.0
+# What was not asked to end by then is cancelled, and has this long for it.
+GIVE_UP_SECONDS = 1.0
 
 
 class Daemon:
@@ -103,6 +105,13 @@ class Daemon:
             log.warning("%s", line)
         peer_id = secrets.token_bytes(32)
         chance = random.Random()
+        under_way: set[asyncio.Task[None]] = set()
+
+        def spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+            task = group.create_task(work)
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+            return task
 
         async def serve(connection: Connection) -> None:
             await library.serve(connection)
@@ -121,7 +130,7 @@ class Daemon:
             executor=executor,
             catalogue=catalogue,
             swarm=networking.swarm,
-            spawn=group.create_task,
+            spawn=spawn,
             clock=loop.time,
             wall_clock=time.time,
             choose=chance.randrange,
@@ -152,13 +161,13 @@ class Daemon:
         if settings.storage.dedup:
             await known.open()
             saved = services.traffic.saved
-            services.shelf = Shelf(known, library.of_discovery_key, group.create_task, saved)
+            services.shelf = Shelf(known, library.of_discovery_key, spawn, saved)
         services.web = WebSources(
             WebClient(allow=tuple(settings.web.allow_networks)),
             find=library.of_discovery_key,
             serve=library.serve,
             peer_id=peer_id,
-            spawn=group.create_task,
+            spawn=spawn,
             clock=loop.time,
             choose=chance.randrange,
             interval=settings.web.poll_seconds,
@@ -171,7 +180,7 @@ class Daemon:
             catalogue,
             folder.audit,
             tuning=tuning,
-            spawn=group.create_task,
+            spawn=spawn,
             origins=settings.api.cors_origins,
             proxies=settings.api.proxies,
             socket_scope=settings.api.socket_scope,
@@ -192,7 +201,7 @@ class Daemon:
         gateway = GatewayServer(library, settings.gateway, services.events, shortage)
         try:
             services.wanted_port = settings.swarm.port
-            services.port = await networking.start(group.create_task)
+            services.port = await networking.start(spawn)
             await library.start(records)
             api_port = await api.start(
                 settings.api.host,
@@ -205,7 +214,7 @@ class Daemon:
             announcement = _announcement(settings, api_port)
             if announcement is not None:
                 # It takes a second to ask whether the name is taken, which nobody waits for.
-                announcing = group.create_task(announcement.start())
+                announcing = spawn(announcement.start())
             yield library
         finally:
             try:
@@ -213,22 +222,19 @@ class Daemon:
                     if announcing is not None and announcement is not None:
                         announcing.cancel()
                         await asyncio.wait([announcing])
-                        await announcement.close()
+                        await _end(announcement.close)
                     services.events.tell("daemon.stopping")
                     services.events.end_reading()
-                    await api.close()
-                    await gateway.close()
-                    await services.web.close()
-                    await networking.close()
-                    await library.close()
+                    # At a time: each waits some seconds for readers who take nothing.
+                    await asyncio.gather(_end(api.close), _end(gateway.close))
+                    await _end(services.web.close, networking.close, library.close)
             except TimeoutError:
                 # Whatever is not on the disk yet is marked so, and looked over at the next start.
                 log.error("not everything ended within %g s", STOP_SECONDS)
-            await names.close()
-            await known.close()
-            await desk.close()
-            await catalogue.close()
-            executor.shutdown()
+                await _give_up(under_way)
+            await _end(names.close, known.close, desk.close, catalogue.close)
+            # Not in the event loop: while a disk hangs, a second signal has to be heard.
+            await asyncio.to_thread(executor.shutdown)
             pool.close()
 
     def _handle_signals(self, on_reload: Callable[[], Config | None]) -> None:
@@ -248,12 +254,15 @@ class Daemon:
     def _reload(self, on_reload: Callable[[], Config | None]) -> None:
         microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._manager.tell(f"RELOADING=1\nMONOTONIC_USEC={microseconds}")
-        fresh = on_reload()
-        if fresh is not None and self._networking is not None:
-            self._networking.reload(fresh)
-        if fresh is not None and self._tuning is not None:
-            self._tuning.reconfigure(config.configured(fresh))
-        self._manager.tell("READY=1")
+        try:
+            fresh = on_reload()
+            if fresh is not None and self._networking is not None:
+                self._networking.reload(fresh)
+            if fresh is not None and self._tuning is not None:
+                self._tuning.reconfigure(config.configured(fresh))
+        finally:
+            # In any case: whoever asked for it waits for this word.
+            self._manager.tell("READY=1")
 
     def _greet(
         self, folder: DataFolder, port: int, api_port: int, gateway_port: int | None
@@ -268,6 +277,23 @@ class Daemon:
         if gateway_port is not None:
             log.info("gateway: http://localhost:%d/KEY", gateway_port)
         log.info("next: datctl add LINK, datctl list, datctl --help")
+
+
+async def _end(*closings: Callable[[], Awaitable[None]]) -> None:
+    """End parts, one after the other; the fault of one keeps no other from being flushed."""
+    for close in closings:
+        try:
+            await close()
+        except Exception:
+            log.exception("something did not end well")
+
+
+async def _give_up(under_way: set[asyncio.Task[None]]) -> None:
+    """Cancel what nobody came to end: the process would wait for it."""
+    for task in under_way:
+        task.cancel()
+    if under_way:
+        await asyncio.wait(under_way, timeout=GIVE_UP_SECONDS)
 
 
 def _tuning(settings: Config, services: Services, networking: Networking) -> Tuning:

@@ -9,6 +9,7 @@ import errno
 import logging
 import random
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -108,6 +109,12 @@ async def run(given: argparse.Namespace) -> None:
     """
     loop = asyncio.get_running_loop()
     udp = UdpSocket()
+    # A slow disk must not keep it from answering.
+    writer = ThreadPoolExecutor(1, "state")
+
+    def save(state: bytes) -> None:
+        writer.submit(_write, given.state, state)
+
     node = DhtDiscovery(
         udp,
         bootstrap=given.bootstrap,
@@ -115,7 +122,7 @@ async def run(given: argparse.Namespace) -> None:
         clock=loop.time,
         choose=random.Random(secrets.randbits(64)).randrange,
         state=_read(given.state),
-        save=lambda state: _write(given.state, state),
+        save=save,
         limits=_limits(given),
     )
     try:
@@ -130,6 +137,7 @@ async def run(given: argparse.Namespace) -> None:
     finally:
         await node.close()
         udp.close()
+        await asyncio.to_thread(writer.shutdown)
 
 
 async def _listen(udp: UdpSocket, given: argparse.Namespace) -> None:

@@ -169,7 +169,8 @@ class Networking:
             self._mapping.cancel()
             await asyncio.wait([self._mapping])
         await self.swarm.close()
-        self._writer.shutdown()
+        # Not in the event loop: a disk may hang, and whoever asks us to end is to be heard.
+        await asyncio.to_thread(self._writer.shutdown)
 
     def reload(self, settings: Config) -> None:
         """Take over what can change while connections live: whom to keep apart from."""

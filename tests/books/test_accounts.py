@@ -1,4 +1,5 @@
 import asyncio
+import threading
 
 import pytest
 
@@ -157,3 +158,22 @@ async def test_an_old_password_lets_nobody_in_while_it_is_replaced(book):
         accounts.log_in("ada", PASSWORD), accounts.change(ada, password="another horse")
     )
     assert found is None or accounts.logged_in(hash_of(found)) is None
+
+
+async def test_who_logs_in_while_the_account_is_removed_is_not_let_in(catalogue):
+    free = threading.Event()
+
+    def clock() -> float:
+        # Asked behind the check of the password: what comes next is in the book's queue by then.
+        asyncio.get_running_loop().call_soon(free.set)
+        return 1_000_000.0
+
+    accounts = Accounts(catalogue, clock=clock, passwords=Passwords(log_n=2))
+    await accounts.open()
+    ada = await add(accounts)
+    free.clear()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(catalogue.together(lambda _: free.wait(60)))
+        group.create_task(accounts.remove(ada))
+        entering = group.create_task(accounts.log_in("ada", PASSWORD))
+    assert entering.result() is None

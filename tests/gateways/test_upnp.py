@@ -48,6 +48,14 @@ async def test_a_router_that_knows_only_permanent_mappings_gets_such_a_one():
         assert igd.mappings["tcp", 3282]["NewLeaseDuration"] == "0"
 
 
+async def test_what_fails_leaves_no_mapping_behind():
+    # Such a one would stay for ever.
+    async with Igd(permanent_only=True, tells_address=False).serving() as igd:
+        with pytest.raises(GatewayError, match="code 501"):
+            await way(igd).add("tcp", 3282, 3282, 3600)
+        assert igd.mappings == {}
+
+
 async def test_a_port_of_another_host_is_told_apart():
     async with Igd(taken={3282}).serving() as igd:
         with pytest.raises(PortTaken):

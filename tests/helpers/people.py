@@ -23,8 +23,10 @@ def as_ordinary_user(folder: Path) -> Iterator[None]:
         return
     with ExitStack() as undo:
         common = os.open(tempfile.gettempdir(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        undo.callback(os.close, common)  # which also gives the lock back
+        undo.callback(os.close, common)
         fcntl.flock(common, fcntl.LOCK_EX)
+        # Closed, it would be given back only when no process that began meanwhile has it any more.
+        undo.callback(fcntl.flock, common, fcntl.LOCK_UN)
         for above in folder.parents:
             mode = above.stat().st_mode & 0o7777
             if mode & 0o011 != 0o011:  # this process is still one of the group of root

@@ -122,6 +122,7 @@ class Igd:
     description: str = ""
     control: str = "/control"
     permanent_only: bool = False
+    tells_address: bool = True
     moved: str = ""
     garbled: bool = False
     public: str = PUBLIC
@@ -179,6 +180,8 @@ class Igd:
         return self._act(action, {argument.tag: argument.text or "" for argument in called})
 
     def _act(self, action: str, given: dict[str, str]) -> web.Response:
+        if action == "GetExternalIPAddress" and not self.tells_address:
+            return _fault(501)
         results = {"GetExternalIPAddress": {"NewExternalIPAddress": self.public}}.get(action, {})
         if action != "GetExternalIPAddress":
             outside = int(given["NewExternalPort"])

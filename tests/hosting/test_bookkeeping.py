@@ -1,4 +1,7 @@
+import asyncio
+
 import pytest
+from tests.helpers.libraries import story
 
 from datd.catalogue import Catalogue
 from datd.errors import StorageError
@@ -37,6 +40,27 @@ async def test_what_cannot_be_written_down_is_not_changed(catalogue):
     with pytest.raises(StorageError):
         await Bookkeeping(second, catalogue).change(Changes({"name": "mine"}))
     assert second.name is None
+
+
+def test_c4_files_are_on_record_as_being_written_also_behind_a_closing_that_was_cut_off(tmp_path):
+    async def of():
+        catalogue = Catalogue(tmp_path / "catalogue.sqlite3")
+        await catalogue.open()
+        record = Record(Key(bytes(32)), added_at=1.0)
+        book = Bookkeeping(record, catalogue)
+        await book.save()
+        for turns in range(6):
+            await book.soil()
+            async with asyncio.TaskGroup() as group:
+                cleaning = group.create_task(book.clean())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                cleaning.cancel()
+            await book.soil()
+            assert (await kept(tmp_path)).dirty
+        await catalogue.close()
+
+    story(of())
 
 
 async def test_files_are_on_record_as_being_written_until_they_are_clean(catalogue, tmp_path):

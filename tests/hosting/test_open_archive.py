@@ -1,9 +1,11 @@
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.helpers.feeds import ArchiveWriter, feed_of
@@ -13,7 +15,7 @@ from tests.helpers.network import MemoryNetwork
 from datd.errors import BlockMissing, StorageError, Timeout
 from datd.feed.feed import Feed
 from datd.hosting.descriptors import Descriptors
-from datd.hosting.folders.place import Place
+from datd.hosting.folders.place import SEAL, Place
 from datd.hosting.keeping.wants import Wants
 from datd.hosting.lane import Lane
 from datd.hosting.open_archive import OpenArchive
@@ -38,6 +40,7 @@ class Opener:
         self.pool = Descriptors()
         self.lane = Lane(executor)
         self.writes = 0
+        self.before_write: Callable[[], Awaitable[object]] = partial(asyncio.sleep, 0)
         self.damages = 0
 
     async def __call__(self, key: Key, *, clean: bool = True) -> OpenArchive:
@@ -63,6 +66,7 @@ class Opener:
 
     async def _before_write(self) -> None:
         self.writes += 1
+        await self.before_write()
 
     def _on_damage(self, opened, live, blocks) -> None:
         self.damages += 1
@@ -289,6 +293,125 @@ async def test_d4_after_a_failed_flush_nothing_is_flushed_again(opener, monkeypa
     again = await opener(made.key, clean=False)
     assert again.metadata.feed.length in (0, made.metadata.length)
     await again.close()
+
+
+async def cut_off(opener: Opener, *works: Coroutine[Any, Any, object]) -> None:
+    """Begin, and be cancelled while the lane is at something else; return when all is done."""
+    others_are_done = threading.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(opener.lane.run(others_are_done.wait, 60))
+        for work in works:
+            task = group.create_task(work)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+        others_are_done.set()
+    await opener.lane.run(lambda: None)
+
+
+async def test_d4_a_flush_that_fails_when_nobody_waits_any_more_is_not_tried_again(
+    opener, monkeypatch
+):
+    made = source()
+    opened = await opener(made.key)
+    await fetch(opened, made)
+    flushed: list[int] = []
+
+    def fails(descriptor: int) -> None:
+        flushed.append(descriptor)
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("datd.storage.disk.os.fdatasync", fails)
+        await cut_off(opener, opened.flush(), opened.flush())
+    assert opened.broken
+    with pytest.raises(StorageError, match="before"):
+        await opened.flush()
+    await opened.close()
+    assert len(flushed) == 1
+
+
+async def test_d4_a_write_that_fails_when_nobody_waits_any_more_counts(opener, monkeypatch):
+    made = source()
+    opened = await opener(made.key)
+
+    def fails(*_: object) -> int:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("datd.storage.disk.os.pwritev", fails)
+        patch.setattr("datd.storage.disk.os.pwrite", fails)
+        await cut_off(opener, opened.store(opened.metadata, answers(made.metadata, 0, 1), []))
+    assert opened.broken
+    await opened.close()
+
+
+async def test_who_brought_blocks_is_told_of_them_though_cut_off(opener):
+    made = source()
+    opened = await opener(made.key)
+    told: list[list[int]] = []
+    batch = answers(made.metadata, 0, 1)
+    work = opened.store(opened.metadata, batch, [], lambda stored: told.append(stored.here))
+    await cut_off(opener, work)
+    assert told == [[0, 1]]
+    await opened.close()
+
+
+async def test_a_close_that_is_cancelled_closes_all_the_same(opener, tmp_path):
+    made = source()
+    copy_feeds(made, tmp_path)
+    opener.folder, opener.adopted = tmp_path / "data", opener.place(made.key)
+    opened = await opener(made.key)
+    assert opened.content is not None
+    await cut_off(opener, opened.close())
+    assert opener.pool.open_files == 0
+    # All of it was closed in order: the folder need not be checked again.
+    assert (opener.place(made.key) / SEAL).exists()
+    again = await opener(made.key)
+    await again.close()
+
+
+async def test_a_reader_whose_archive_is_closed_under_it_hears_of_it_at_once(opener, tmp_path):
+    made = source()
+    copy_feeds(made, tmp_path, blocks=[])
+    opened = await opener(made.key)
+    content, others_are_done = opened.content, threading.Event()
+    assert content is not None
+    async with asyncio.TaskGroup() as group:
+        group.create_task(opener.lane.run(others_are_done.wait, 60))
+        # In the lane before it is closed; what it misses is known only then.
+        reading = group.create_task(
+            expect_closed(opened.call(lambda: content.feed.get(0), wait=600))
+        )
+        await asyncio.sleep(0)
+        closing = group.create_task(opened.close())
+        await asyncio.sleep(0)
+        others_are_done.set()
+        async with asyncio.timeout(60):
+            await closing
+            await reading
+
+
+async def expect_closed(use: Coroutine[Any, Any, object]) -> None:
+    with pytest.raises(Timeout, match="closed"):
+        await use
+
+
+async def test_nothing_is_written_once_it_was_closed_while_the_catalogue_took_note(opener):
+    made = source()
+    noted = asyncio.Event()
+    opener.before_write = noted.wait
+    opened = await opener(made.key)
+    async with asyncio.TaskGroup() as group:
+        batch = answers(made.metadata, 0)
+        group.create_task(expect_closed(opened.store(opened.metadata, batch, [])))
+        await asyncio.sleep(0)
+        await opened.close()
+        noted.set()
+    assert opener.pool.open_files == 0
+    assert not opener.place(made.key).exists()
 
 
 async def test_a_plain_feed_is_hosted_and_says_that_it_has_no_files(opener):

@@ -77,9 +77,9 @@ def test_names_and_domains_are_taken_once(told):
                 register.require_free(name, domain)
         register.require_free("a", "x.example", besides=one)
         register.require_free("b", None)
-        register.uncall(one)
         one.record.name, one.record.domain = "b", None
-        register.call(one)
+        assert register.find("a") is register.of_domain("x.example") is one  # not sure yet
+        register.recall(one, "a", "x.example")
         register.require_free("a", "x.example")
         assert register.find("b") is one
 

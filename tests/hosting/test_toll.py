@@ -10,12 +10,13 @@ from tests.helpers.virtual_time import in_virtual_time
 
 from datd.hosting.batches import Served
 from datd.hosting.toll import SERVE_BYTES, Toll
+from datd.replication.request_queue import QUEUE_LIMIT
 from datd.replication.window import BYTES_IN_FLIGHT
 from datd.swarm.peer import Mark
 from datd.transport.bandwidth import Bandwidth
 from datd.transport.bucket import Account
 from datd.varint import encode
-from datd.wire.messages import Have, Request, Unhave
+from datd.wire.messages import Data, Have, Request, Unhave
 
 BLOCK = 64_000
 
@@ -204,6 +205,29 @@ def test_l3_keep_alives_go_out_while_answers_wait(told):
                         longest, last = max(longest, loop.time() - last), loop.time()
                 assert loop.time() - began > 100
                 assert longest < 3.5
+
+    told(of)
+
+
+def test_l12_who_asks_for_more_than_is_answered_under_a_limit_keeps_no_processor_busy(told):
+    """If reader and pump woke each other on and on, no time would pass here."""
+
+    async def of(network, folder):
+        made = made_of(40)
+        async with node(network, folder) as here:
+            made.plant(here)
+            await here.seeding(made.key)
+            here.services.bandwidth.upload.set(16_000)
+            async with calling(here, *made.feeds) as peer:
+                await until(lambda: peer.heard)
+                asked = [Request(n % 40, bytes=1 + n * 50) for n in range(3 * QUEUE_LIMIT)]
+                await peer.say(1, *asked)
+                answers = 0
+                for _ in range(6):
+                    before, answers = answers, sum(isinstance(m, Data) for _, m in peer.heard)
+                    assert answers > before or not before
+                    await asyncio.sleep(10)
+                assert not peer.ended
 
     told(of)
 

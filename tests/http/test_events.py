@@ -4,10 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from tests.helpers.api import TOKEN
+import uvloop
+from tests.helpers.api import TOKEN, running_api
 from tests.helpers.daemon import eventually
 
 from datd.hosting.telling import events as hosting_events
+from datd.hosting.telling.following import BATCH
 from datd.http import events
 from datd.http.events import MAX_STREAMS
 
@@ -234,6 +236,29 @@ async def test_l23_a_reader_that_takes_nothing_is_cut_off(api, monkeypatch):
     assert len(found) < happened.newest
     async with stream(api, f"?since={found[-1]}") as again:
         assert (await again.event())["id"] == str(found[-1] + 1)
+
+
+def test_l23_who_takes_nothing_is_cut_off_in_the_daemons_loop_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(events, "MAX_STREAMS", 1)
+
+    async def story() -> None:
+        async with running_api(tmp_path) as api, stream(api):
+            happened = api.library.services.events
+            # Sent in one go, and more than all buffers on the way hold.
+            for _ in range(BATCH):
+                happened.tell("disk.full", None, reason="x" * 60_000)
+            await happened.settle()
+
+            async def free() -> bool:
+                await tell(api, hosting_events.RECENT // 2)
+                async with stream(api) as other:
+                    return bool(other.status == 200)
+
+            await eventually(free, what="the place of who takes nothing")
+
+    # Its transports are none of asyncio's.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(story())
 
 
 async def test_t43_streams_end_with_the_daemon(api):

@@ -124,6 +124,34 @@ def test_a_body_that_comes_right_behind_its_header_is_not_timed_as_one(tmp_path,
     in_uvloop(story())
 
 
+async def test_l22_who_reads_nothing_of_an_answer_keeps_no_connection(monkeypatch):
+    monkeypatch.setattr(listener, "STALLED_SECONDS", 1)
+
+    async def large(_: web.Request) -> web.Response:
+        return web.Response(body=bytes(24 * 2**20))  # more than all buffers on the way hold
+
+    app = web.Application()
+    app.router.add_get("/", large)
+    opened = Listener(app, "the API", "api")
+    port = await opened.open("127.0.0.1", 0)
+    ask = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with contextlib.closing(writer):
+        writer.write(ask)
+        assert b" 200 " in await reader.readline()
+        monkeypatch.setattr(listener, "MAX_CONNECTIONS", 1)
+
+        async def served() -> bool:
+            other_reader, other = await asyncio.open_connection("127.0.0.1", port)
+            with contextlib.closing(other), contextlib.suppress(ConnectionError):
+                other.write(ask)
+                return b" 200 " in await other_reader.readline()
+            return False
+
+        await eventually(served, what="a free connection")
+    await opened.close()
+
+
 @pytest.mark.parametrize("beginning", [b"", b"GET /", REQUEST])
 async def test_t43_l22_a_header_that_does_not_come_is_408(api, monkeypatch, beginning):
     monkeypatch.setattr(listener, "HEADER_SECONDS", 0.1)

@@ -1,4 +1,11 @@
+import asyncio
+import contextlib
+
+from tests.helpers.api import TOKEN
+from tests.helpers.daemon import eventually
+
 from datd.hosting.sleep_files import NAMES
+from datd.http import listener, sleep_files
 
 
 async def sleep(api, hosted, name, *headers, method="GET"):
@@ -47,3 +54,23 @@ async def test_only_the_newest_files_are_claimed_where_asked(api):
     ones = [sum(byte.bit_count() for byte in one.body[32:1056]) for one in (newest, whole)]
     assert 0 < ones[0] < ones[1]
     assert (await sleep(api, hosted, "metadata.tree?newest=true")).status == 400
+
+
+async def test_l22_who_takes_nothing_keeps_no_connection(api, monkeypatch, caplog):
+    monkeypatch.setattr(sleep_files, "STALLED_SECONDS", 0.2)
+    made = (await api.post("/api/v1/archives", {"new": {}})).json
+    large = bytes(24 * 2**20)  # more than all buffers on the way hold
+    path = f"/api/v1/archives/{made['key']}"
+    assert (await api.ask(f"{path}/files/large", method="PUT", body=large)).status == 201
+    reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+    with contextlib.closing(writer):
+        request = f"GET {path}/sleep/content.data HTTP/1.1\r\nHost: localhost\r\n"
+        writer.write(f"{request}Authorization: Bearer {TOKEN}\r\n\r\n".encode())
+        assert b" 200 " in await reader.readline()
+        monkeypatch.setattr(listener, "MAX_CONNECTIONS", 1)
+
+        async def answered():
+            return (await api.ask(path)).status == 200
+
+        await eventually(answered, what="a free connection")
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]

@@ -212,6 +212,8 @@ def test_a_block_that_could_not_be_stored_is_asked_for_again():
     assert exchange.next_requests(0.0) == []
     exchange.not_stored([Data(0, b"zero")])
     assert exchange.next_requests(0.0) == [0]
+    exchange.withdraw([0])  # the message was never sent
+    assert (exchange.in_flight, exchange.next_requests(0.0)) == (0, [0])
 
 
 def test_a_dropped_answer_whose_hashes_the_peer_counts_on_ends_the_talk_without_blame():

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.helpers.daemon import RunningDaemon
+from tests.helpers.daemon import MOST_THREADS, RunningDaemon
 from tests.helpers.lab import Lab, needs_lab
 from tests.helpers.lab_daemon import lab_daemon, lab_dht_node
 from tests.helpers.servers import running_discovery_server
@@ -43,10 +43,12 @@ def test_a_thousand_archives_keep_to_the_budgets_and_cost_next_to_nothing(
     with lab_daemon(lab, "h1", tmp_path, *given, mdns=True) as daemon:
         daemon.request("GET", "/stats")
         running = daemon.running
-        memory, threads = running.memory, running.threads
+        memory = running.memory
         for _ in range(ARCHIVES):
             daemon.add(secrets.token_hex(32))
         daemon.wait_until(lambda: not archive_files(running), "none of them is open")
+        # The daemon's own are some dozen, of which some come when they are needed first, and some
+        # connections go a moment later: what an archive had besides its files would be a thousand.
         assert len(running.open_files) < ARCHIVES / 10
         assert daemon.stop() == 0
     # From here on no user waits for anything: the rounds of all of them are spread out.
@@ -62,7 +64,7 @@ def test_a_thousand_archives_keep_to_the_budgets_and_cost_next_to_nothing(
         assert (daemon.running.memory - memory) / ARCHIVES < MOST_MEMORY
         daemon.wait_until(lambda: not archive_files(daemon.running), "none of them is open")
         assert len(daemon.running.open_files) < ARCHIVES / 10
-        assert daemon.running.threads < threads + ARCHIVES / 10
+        assert daemon.running.threads <= MOST_THREADS
         assert daemon.slowest < 5.0
         assert not [line for line in daemon.running.log if '"error"' in line]
     last = packets[-1].time

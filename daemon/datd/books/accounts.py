@@ -166,17 +166,17 @@ class Accounts:
         secret = secret_text(LOGIN_PREFIX, secrets.token_bytes(SECRET_SIZE))
         now = self._clock()
         login = Login(digest(secret.encode()), account.name, now, now + LOGIN_SECONDS)
-        await self._catalogue.together(
-            lambda database: database.execute(
-                "INSERT INTO logins VALUES (?, ?, ?, ?)",
-                (login.hash, login.account, login.made_at, login.expires_at),
+        async with self._changing:
+            current = self._accounts.get(account.name)
+            if current is None or current.password != account.password:
+                return None  # it is gone, or has another password, since a moment
+            await self._catalogue.together(
+                lambda database: database.execute(
+                    "INSERT INTO logins VALUES (?, ?, ?, ?)",
+                    (login.hash, login.account, login.made_at, login.expires_at),
+                )
             )
-        )
-        self._logins[login.hash] = login
-        current = self._accounts.get(account.name)
-        if current is None or current.password != account.password:
-            await self._log_out([login])  # the password was changed in this moment
-            return None
+            self._logins[login.hash] = login
         await self._log_out(self._superfluous(account.name, now))
         return account, secret
 

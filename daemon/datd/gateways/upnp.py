@@ -66,12 +66,13 @@ class Upnp:
             "NewEnabled": True,
             "NewPortMappingDescription": _DESCRIPTION,
         }
+        # First, since nobody would remove a mapping behind which this fails.
+        outside = await self._call("GetExternalIPAddress")
         try:
             await self._call("AddPortMapping", **wanted, NewLeaseDuration=seconds)
         except _OnlyPermanent:
             seconds = 0
             await self._call("AddPortMapping", **wanted, NewLeaseDuration=0)
-        outside = await self._call("GetExternalIPAddress")
         return Grant(str(outside.get("NewExternalIPAddress") or ""), external, seconds)
 
     async def remove(self, protocol: str, internal: int, external: int) -> None:

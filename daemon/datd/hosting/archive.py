@@ -129,15 +129,17 @@ class HostedArchive:
             StorageError: They cannot be written down; nothing changed.
         """
         async with self._changing():
-            await self._book.change(with_sweep(changes, self.record, prune=prune))
+            wanted = with_sweep(changes, self.record, prune=prune)
+            await self._book.change(wanted)
             if SETTINGS & changes.fields.keys():
-                await self._want_otherwise()
+                await self._want_otherwise(wanted)
             if {"networks", "web_sources"} & changes.fields.keys() and not self.paused:
                 self.join()
 
-    async def _want_otherwise(self) -> None:
+    async def _want_otherwise(self, changes: Changes) -> None:
         self.record.summary.complete = False
         async with self.opened() as opened:
+            changes.exchange(self.record)  # a count of what was wanted before may have ended
             opened.wants = Wants(self.record)
             opened.wants.apply(opened)
             self._stock.soon()
@@ -211,10 +213,9 @@ class HostedArchive:
                     await opened.close()
 
     async def tidy(self, *, close: bool = False) -> None:
-        """Flush what was written; close the feeds if nobody uses them. Called every few seconds.
+        """Flush what was written; close the feeds if nobody uses them, or in any case with `close`.
 
-        Args:
-            close: Close even if it was used a moment ago (the daemon ends).
+        Called every few seconds.
         """
         if close:
             await self._stock.cancel()
@@ -234,6 +235,8 @@ class HostedArchive:
             self._remember(opened)
             self._reach.note_good_peers()
             await opened.close()
+            if close:  # what ended with it may have asked for a count, which would open it anew
+                await self._stock.cancel()
             if not opened.broken and not self.removed:
                 await self._book.clean()
 
@@ -331,7 +334,7 @@ class HostedArchive:
             dedup.watch(self, opened, self._services.shelf)
             opened.wants.apply(opened)
             for connection in opened.connections:
-                connection.content_known()
+                connection.ask()
 
     def blocks_served(self, size: int) -> None:
         """Bytes of blocks went out."""
@@ -442,9 +445,6 @@ class HostedArchive:
 
     def peers(self) -> Peers:
         """Everybody known to have this archive, the dropped ones and why included."""
-        return showing.peer_views(
-            self.key,
-            self._reach.peers(),
-            self._opened.connections if self._opened is not None else (),
-            since_epoch=self._services.wall_clock() - self._services.clock(),
-        )
+        talking = self._opened.connections if self._opened is not None else ()
+        since_epoch = self._services.wall_clock() - self._services.clock()
+        return showing.peer_views(self.key, self._reach.peers(), talking, since_epoch=since_epoch)

@@ -122,6 +122,27 @@ def _with_neighbours(feed: Feed, hashes: Sequence[int], *, whole: bool) -> list[
     return [*dict.fromkeys([*hashes, *known] if whole else known)]
 
 
+class Cleared(NamedTuple):
+    """What came of dropping blocks.
+
+    Attributes:
+        gone: Those that were here.
+        size: Their bytes.
+        present_bytes: Bytes of all blocks held.
+    """
+
+    gone: list[int]
+    size: int
+    present_bytes: int
+
+
+def clear_batch(feed: Feed, ranges: Sequence[tuple[int, int]]) -> Cleared:
+    """Drop blocks; see `Feed.clear`."""
+    before = feed.present_bytes
+    gone = feed.clear(ranges)
+    return Cleared(gone, before - feed.present_bytes, feed.present_bytes)
+
+
 def digests(feed: Feed, ask: Sequence[int]) -> list[int]:
     """What is held above each of some blocks, for the requests that ask for them.
 
@@ -153,7 +174,14 @@ def serve_batch(
     remote_nodes: set[int] | None,
     max_bytes: int,
 ) -> Served:
-    """Read, prove and encode the answers to some requests; see `OpenArchive.serve`.
+    """Read, prove and encode the answers to some requests.
+
+    Args:
+        feed: The feed.
+        channel: Its number on the connection.
+        requests: What the peer wants.
+        remote_nodes: What a peer has that keeps every hash; only the lane touches it.
+        max_bytes: Stop behind the block that exceeds it.
 
     Raises:
         StorageError: The disk is at fault.

@@ -59,5 +59,10 @@ class Bookkeeping:
         """All that was written is on the disk."""
         await self.save()
         if self._record.dirty:
-            await self._catalogue.set_dirty(self._record.key, False)
+            # First: cut off now, nobody knows what the catalogue says, and who writes has to ask.
             self._record.dirty = False
+            try:
+                await self._catalogue.set_dirty(self._record.key, False)
+            except StorageError:
+                self._record.dirty = True
+                raise

@@ -42,13 +42,12 @@ async def diagnose(library: Library) -> list[Finding]:
         for archive in archives
         if archive.record.watch and archive.record.source is not None
     ]
-    refusal = services.room.refusal(0)
     folder = services.folder.parent
 
     def of_host() -> list[Finding | None]:
         return [
             host_checks.clock(now, max(noted, default=None), host_checks.is_synchronised()),
-            *host_checks.disk(folder, refusal),
+            *host_checks.disk(folder, services.room.refusal(0)),
             host_checks.catalogue(folder / REPORT, services.catalogue.damage),
             host_checks.rights(folder),
             host_checks.open_files(*host_checks.descriptors()),

@@ -3,14 +3,13 @@
 import asyncio
 import itertools
 import logging
-from collections import Counter
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from datd import __version__, crypto
+from datd import crypto
 from datd.errors import ArchiveExists, SecretRefused, StorageError, UnknownArchive
+from datd.hosting import showing
 from datd.hosting.archive import HostedArchive
 from datd.hosting.buffers import Share, Unfinished, Unsent
 from datd.hosting.changes import Changes
@@ -71,6 +70,7 @@ class Library:
         self.versions = Versions(HistoryIndex(services.history), services.spawn)
         self.herald = Herald(services, self.versions, self._register.of_key)
         self._looking: set[asyncio.Task[None]] = set()
+        self._tidying: set[HostedArchive] = set()
         self._started_at = services.wall_clock()
         self._adding = asyncio.Lock()
         self._leftovers = Leftovers(services.pool.shrink, self._adding, self._register.all)
@@ -98,7 +98,7 @@ class Library:
         """Flush and close what is not used, for ever: the one clock of all archives."""
         for turn in itertools.count(1):
             await asyncio.sleep(TIDY_SECONDS)
-            await self.tidy()
+            self._soon(self.tidy())  # the next turn passes by whom a disk keeps waiting
             if turn % SAVE_TURNS == 0:
                 await self._save()
             if turn % RETRY_TURNS == 0:
@@ -108,14 +108,21 @@ class Library:
     async def tidy(self, *, close: bool = False) -> None:
         """Flush what was written, and close what nobody uses; with `close`, everything."""
         for archive in [a for a in self._register.all() if a.in_use]:
-            try:
-                await archive.tidy(close=close)
-                archive.look_for_room()
-            except StorageError as error:
-                archive.fail(error)
-            except Exception:
-                # One archive's trouble must not keep the others from being flushed.
-                log.exception("tidying %s failed", archive.key.discovery_key)
+            if close or archive not in self._tidying:
+                await self._tidy(archive, close=close)
+
+    async def _tidy(self, archive: HostedArchive, *, close: bool) -> None:
+        self._tidying.add(archive)
+        try:
+            await archive.tidy(close=close)
+            archive.look_for_room()
+        except StorageError as error:
+            archive.fail(error)
+        except Exception:
+            # One archive's trouble must not keep the others from being flushed.
+            log.exception("tidying %s failed", archive.key.discovery_key)
+        finally:
+            self._tidying.discard(archive)
 
     async def close(self) -> None:
         """Flush and close everything. Connections have ended before."""
@@ -124,8 +131,9 @@ class Library:
         await self.versions.close()
         for task in self._looking:
             task.cancel()
-        await asyncio.gather(*self._looking, return_exceptions=True)
-        await self.tidy(close=True)
+        # Side by side: a disk that does not answer holds up the archives on it, and no others.
+        ends = [self._tidy(a, close=True) for a in self._register.all() if a.in_use]
+        await asyncio.gather(*self._looking, *ends, return_exceptions=True)
         await self._save()
         await self.services.events.close()
 
@@ -194,7 +202,7 @@ class Library:
             record.writable = secret is not None
             archive = HostedArchive(record, self.services)
             # Files that lie there already (kept by a removal) are looked over before they are used.
-            record.dirty = archive.folder.exists()
+            record.dirty = await asyncio.to_thread(archive.folder.exists)
             return await self._host(archive), True
 
     async def create(
@@ -297,11 +305,11 @@ class Library:
             if archive.removed:
                 raise UnknownArchive("this archive is not hosted any more")
             require_possible(archive.record, changes)
-            self._register.uncall(archive)
+            before = archive.record.name, archive.record.domain
             try:
                 await archive.change(changes, prune=prune)
             finally:
-                self._register.call(archive)
+                self._register.recall(archive, *before)
         if fields.keys() & {"watch", "import_rules"}:
             self.workshop.watch(archive)
 
@@ -360,7 +368,12 @@ class Library:
         return list(self._register.all())
 
     async def remove(
-        self, archive: HostedArchive, *, keep_data: bool = False, delete_key: bool = False
+        self,
+        archive: HostedArchive,
+        *,
+        keep_data: bool = False,
+        delete_key: bool = False,
+        tag: str | None = None,
     ) -> None:
         """Stop hosting an archive, and delete its files unless they are to be kept.
 
@@ -370,6 +383,7 @@ class Library:
             archive: Which.
             keep_data: Leave its files.
             delete_key: Delete its secret key, too: nobody can ever write it again.
+            tag: Only if it still has this one.
 
         Raises:
             UnknownArchive: It was removed before.
@@ -378,6 +392,8 @@ class Library:
         async with self._adding:
             if archive.removed:
                 raise UnknownArchive("this archive is not hosted any more")
+            if tag is not None and tag not in archive.tags:
+                return
             await self.workshop.forget(archive)
             self._register.strike(archive)
             try:
@@ -385,6 +401,7 @@ class Library:
                 await self.services.catalogue.remove(archive.key, told)
             except StorageError:
                 self._register.enter(archive)
+                self.workshop.watch(archive)
                 raise
             await archive.retire()
             self.services.room.held -= archive.record.summary.bytes_have
@@ -421,28 +438,8 @@ class Library:
 
     async def view(self) -> DaemonView:
         """The whole daemon in numbers."""
-        services, now = self.services, self.services.clock()
-        peers = self.peers()
-        summaries = [a.record.summary for a in self._register.all()]
-        return DaemonView(
-            version=__version__,
-            started_at=self._started_at,
-            port=services.port,
-            peer_id=self._peer_id.hex(),
-            archives=dict(Counter(a.state for a in self._register.all())),
-            peers_connected=sum(peer.state == "connected" for peer in peers),
-            peers_known=len(peers),
-            download_rate=services.traffic.downloaded.rate(now),
-            upload_rate=services.traffic.uploaded.rate(now),
-            downloaded=services.traffic.downloaded.total,
-            uploaded=services.traffic.uploaded.total,
-            blocks_have=sum(summary.blocks_have for summary in summaries),
-            bytes_have=sum(summary.bytes_have for summary in summaries),
-            networks=services.networks,
-            network_views=services.network_views(),
-            limits=services.bandwidth.rates,
-            saved=replace(services.traffic.saved),
-            damage=services.catalogue.damage,
+        return showing.daemon_view(
+            self.services, self.archives(), self.peers(), self._peer_id, self._started_at
         )
 
     def peers(self) -> list[PeerView]:

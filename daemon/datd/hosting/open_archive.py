@@ -20,7 +20,9 @@ from datd.errors import (
     StorageError,
     Timeout,
 )
-from datd.hosting.batches import Known, Served, Stored, digests, serve_batch, store_batch
+from datd.feed.feed import Feed
+from datd.hosting import batches
+from datd.hosting.batches import Known, Served, Stored
 from datd.hosting.folders.opening import open_live
 from datd.hosting.folders.place import OpenPlace, Place
 from datd.hosting.keeping.wants import Wants
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from datd.hosting.peer import PeerConnection
 
 T = TypeVar("T")
+Told = Callable[[Stored], None]
+Passes = Callable[[StorageError], bool]
 log = logging.getLogger(__name__)
 
 # Reliability 3.2: what is verified and written becomes durable after at most this much more.
@@ -45,6 +49,7 @@ FLUSH_BYTES = 64 * 2**20
 FLUSH_BLOCKS = 4096
 
 CLOSED = "the archive was closed while this went on: try again"
+NO_CONTENT = "no peer has told yet where the files of this archive are"
 FAILED = "a file of this archive could not be written before: it is opened anew"
 
 
@@ -192,41 +197,44 @@ class OpenArchive:
 
     def live_feed(self, discovery_key: bytes) -> LiveFeed | None:
         """The feed of this archive with that name."""
-        for live in self.live_feeds:
-            if live.feed.discovery_key == discovery_key:
-                return live
-        return None
+        found = (live for live in self.live_feeds if live.feed.discovery_key == discovery_key)
+        return next(found, None)
 
     async def store(
-        self, live: LiveFeed, blocks: Sequence[messages.Data], ask: Sequence[int]
+        self,
+        live: LiveFeed,
+        blocks: Sequence[messages.Data],
+        ask: Sequence[int],
+        told: Told = lambda _: None,
     ) -> Stored:
         """Verify and write a batch of blocks, then look up the digests of the next ones to ask for.
 
         One hop into the lane for all of it (decision 9). Who shares the feed hears of the blocks
-        also if the connection that brought them is cut off meanwhile.
+        also if the connection that brought them is cut off meanwhile, and so does `told`.
 
         Raises:
             StorageError: The disk refused. If it is not just full, all is broken from then on.
             Timeout: The archive was closed.
         """
-        return await self._write(live, partial(store_batch, live.feed, blocks, ask))
+        return await self._write(live, partial(batches.store_batch, live.feed, blocks, ask), told)
 
     async def take_over(self, live: LiveFeed, known: Known) -> Stored:
         """Store blocks found on this machine, as far as they are proven; see `store`."""
-        return await self._write(live, partial(known.store, live.feed))
+        return await self._write(live, partial(known.store, live.feed), lambda _: None)
 
-    async def _write(self, live: LiveFeed, call: Callable[[], Stored]) -> Stored:
-        tell: Callable[[Stored], None] = partial(self._stored, live)
-        stored = await self._change(call, tell, passes=is_full)
+    async def _write(self, live: LiveFeed, call: Callable[[], Stored], told: Told) -> Stored:
+        tell: Told = partial(self._stored, live, told)
+        stored = await self._change(call, tell, is_full)
         if live.feed.dirty >= FLUSH_BYTES or live.feed.dirty_blocks >= FLUSH_BLOCKS:
             await self.flush()
         return stored
 
-    def _stored(self, live: LiveFeed, stored: Stored) -> None:
+    def _stored(self, live: LiveFeed, told: Told, stored: Stored) -> None:
         live.present_bytes = stored.present_bytes
         if not self._closed:
             live.stored(stored.here)
             live.hashes_arrived(stored.hashes)
+        told(stored)
 
     async def grow(self, growing: Growing, call: Callable[[], T]) -> T:
         """Run a call in the lane that appends to our own feeds; peers hear of what it sealed.
@@ -238,7 +246,7 @@ class OpenArchive:
         if self.broken:
             raise StorageError(FAILED)
         tell = partial(self._tell_of, self.live_feeds)
-        grown = await self._change(partial(growing.grow, call), tell, passes=lambda _: False)
+        grown = await self._change(partial(growing.grow, call), tell, lambda _: False)
         if grown.error is not None:
             raise grown.error
         return cast(T, grown.result)
@@ -257,38 +265,38 @@ class OpenArchive:
             StorageError: The disk refused; all is broken from then on.
             Timeout: The archive was closed.
         """
-        before = live.present_bytes
 
-        def work() -> tuple[list[int], int]:
-            return live.feed.clear(ranges), live.feed.present_bytes
-
-        def tell(cleared: tuple[list[int], int]) -> None:
-            gone, live.present_bytes = cleared
+        def tell(cleared: batches.Cleared) -> None:
+            live.present_bytes = cleared.present_bytes
             if not self._closed:
-                live.lost(gone)
+                live.lost(cleared.gone)
 
-        await self._change(work, tell, passes=lambda error: isinstance(error, ReadOnlyError))
-        return before - live.present_bytes
+        call = partial(batches.clear_batch, live.feed, ranges)
+        cleared = await self._change(call, tell, lambda error: isinstance(error, ReadOnlyError))
+        return cleared.size
 
-    async def _change(
-        self,
-        call: Callable[[], T],
-        tell: Callable[[T], None],
-        *,
-        passes: Callable[[StorageError], bool],
-    ) -> T:
+    async def _change(self, call: Callable[[], T], tell: Callable[[T], None], passes: Passes) -> T:
         """Run a call in the lane that writes; unless the error passes, all is broken then."""
         self._require_open()
         await self._before_write()
-        try:
-            return await self.lane.run_and_tell(tell, call)
-        except StorageError as error:
-            self.broken = self.broken or not passes(error)
-            raise
+        self._require_open()  # it may have been closed meanwhile
+        return await self.lane.run_and_tell(tell, self._or_broken(call, passes))
+
+    def _or_broken(self, call: Callable[[], T], passes: Passes) -> Callable[[], T]:
+        """A call for the lane, whose failure counts also if nobody waits for it any more (D-4)."""
+
+        def work() -> T:
+            try:
+                return call()
+            except StorageError as error:
+                self.broken = self.broken or not passes(error)
+                raise
+
+        return work
 
     async def digests(self, live: LiveFeed, ask: Sequence[int]) -> list[int]:
         """What is held above each of some blocks."""
-        return await self.run(partial(digests, live.feed, ask))
+        return await self.run(partial(batches.digests, live.feed, ask))
 
     async def serve(
         self,
@@ -298,20 +306,12 @@ class OpenArchive:
         remote_nodes: set[int] | None,
         max_bytes: int,
     ) -> Served:
-        """Read, prove and encode the answers to some requests, in one hop.
-
-        Args:
-            live: The feed.
-            channel: Its number on the connection.
-            requests: What the peer wants.
-            remote_nodes: What a peer has that keeps every hash; only the lane touches it.
-            max_bytes: Stop behind the block that exceeds it.
-        """
+        """Read, prove and encode the answers to some requests, in one hop; see `serve_batch`."""
 
         def work() -> Served:
             if self.desk is not None:
                 self.desk.growing.seal()
-            return serve_batch(live.feed, channel, requests, remote_nodes, max_bytes)
+            return batches.serve_batch(live.feed, channel, requests, remote_nodes, max_bytes)
 
         return await self.run(work)
 
@@ -353,11 +353,10 @@ class OpenArchive:
             try:
                 return await self.run(call)
             except BlockMissing as missing:
+                self._require_open()  # else nobody would wake who waits from here on
                 live = self.live_feed(missing.discovery_key)
                 if live is None:
-                    raise Timeout(
-                        "no peer has told yet where the files of this archive are"
-                    ) from None
+                    raise Timeout(NO_CONTENT) from None
                 self.wants.refuse_old(self, live, missing.index)
                 if self.no_room is not None:
                     raise NoRoom(self.no_room) from None
@@ -379,18 +378,13 @@ class OpenArchive:
                     await self.run(partial(live.feed.audit, index, index + 1))
                 await live.fetch(missing)
         except TimeoutError:
-            name = "metadata" if live is self.metadata else "content"
-            raise Timeout(
-                f"no peer gave {name} block {index} in time: {len(self.connections)} connected"
-            ) from None
+            block = f"{'metadata' if live is self.metadata else 'content'} block {index}"
+            text = f"no peer gave {block} in time: {len(self.connections)} connected"
+            raise Timeout(text) from None
 
     def _damaged(self, live: LiveFeed, blocks: list[int]) -> None:
-        log.warning(
-            "%s: %d damaged blocks on disk, first %d: they are fetched again",
-            live.feed.discovery_key.hex(),
-            len(blocks),
-            blocks[0],
-        )
+        name, text = live.feed.discovery_key.hex(), "damaged blocks on disk, first"
+        log.warning("%s: %d %s %d: they are fetched again", name, len(blocks), text, blocks[0])
         self.wants.damaged()
         if not self._closed:
             live.lost(blocks)
@@ -415,15 +409,14 @@ class OpenArchive:
         """
         async with self._flushing:
             for live in self.live_feeds:
-                if not live.feed.dirty:
-                    continue
-                if self.broken:
-                    raise StorageError(FAILED)
-                try:
-                    await self.lane.run(live.feed.flush)
-                except StorageError:
-                    self.broken = True
-                    raise
+                if live.feed.dirty:
+                    call = partial(self._flush, live.feed)
+                    await self.lane.run(self._or_broken(call, lambda _: False))
+
+    def _flush(self, feed: Feed) -> None:
+        if self.broken:
+            raise StorageError(FAILED)
+        feed.flush()
 
     async def close(self) -> None:
         """Flush and close the files. Who still uses them gets an error.
@@ -431,19 +424,26 @@ class OpenArchive:
         Of a broken archive nothing is flushed: its files are looked over when it is opened again.
         """
         self._closed = True
-        if self.dedup is not None:
-            await self.dedup.close()
-        for live in self.live_feeds:
-            live.refuse(Timeout(CLOSED))
-        for peer in self.connections:
-            peer.connection.cut()
+        self.content_known.set()  # it will not be: who waits for it learns why
+        try:
+            if self.dedup is not None:
+                await self.dedup.close()
+        finally:
+            for live in self.live_feeds:
+                live.refuse(Timeout(CLOSED))
+            for peer in self.connections:
+                peer.connection.cut()
+            # One call: who is cancelled here leaves nothing open.
+            await self.lane.run(self._close_files)
+
+    def _close_files(self) -> None:
         sound = False
         try:
             for live in self.live_feeds if not self.broken else ():
-                await self.lane.run(live.feed.close)
+                live.feed.close()
             sound = not self.broken
         finally:
-            await self.lane.run(self.place.close, sound=sound)
+            self.place.close(sound=sound)
 
     def _require_open(self) -> None:
         if self._closed:

@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from datd.errors import ForkError, IntegrityError, ProtocolError, StorageError
 from datd.hosting.archive import HostedArchive
@@ -140,7 +141,7 @@ class PeerConnection:
                 archive.peer_left()
 
     def ask(self) -> None:
-        """There may be something new to ask this peer for."""
+        """There may be something new to ask this peer for, or a feed more to talk about."""
         for channel in self._channels.values():
             channel.ask = True
         self._wake.set()
@@ -153,10 +154,6 @@ class PeerConnection:
             if channel.exchange is exchange:
                 for message in said:
                     self._session.send(channel.number, message)
-        self._wake.set()
-
-    def content_known(self) -> None:
-        """The content feed was opened: talk about it, too."""
         self._wake.set()
 
     async def _introduction(self) -> HostedArchive | None:
@@ -237,8 +234,8 @@ class PeerConnection:
                         await storing
                 storing = group.create_task(self._store(channel, blocks))
             while self._crowded():
+                # To wake the pump here would keep both busy until there is something to answer.
                 self._room.clear()
-                self._wake.set()
                 with self._attention.elsewhere():
                     await self._room.wait()
             if self._toll.reading_waits:
@@ -297,10 +294,12 @@ class PeerConnection:
             return
         ask = channel.exchange.next_requests(self._attention.now)
         try:
-            stored = await opened.store(channel.live, blocks, ask)
+            told = partial(self._count, channel.live)
+            stored = await opened.store(channel.live, blocks, ask, told)
         except StorageError as error:
             if not archive.refused_to_write(error):
                 raise
+            channel.exchange.withdraw(ask)
             channel.exchange.not_stored(blocks)
             return
         for index, digest in zip(ask, stored.digests, strict=True):
@@ -308,18 +307,19 @@ class PeerConnection:
         channel.ask |= bool(stored.hashes)
         await settle(opened, channel.live, channel.exchange, blocks)
         self._wake.set()
-        await self._account(archive, channel, blocks, stored)
+        await self._judge(channel, blocks, stored)
 
-    async def _account(
-        self, archive: HostedArchive, channel: _Channel, blocks: list[Data], stored: Stored
-    ) -> None:
-        if stored.here:
+    def _count(self, live: LiveFeed, stored: Stored) -> None:
+        # Also if the connection was cut off meanwhile: nobody else tells the archive.
+        if stored.here and self.archive is not None:
             self.traffic.downloaded.add(stored.size, self._clock())
             self.connection.delivered(len(stored.here), stored.size)
-            archive.blocks_stored(channel.live, stored)
+            self.archive.blocks_stored(live, stored)
+
+    async def _judge(self, channel: _Channel, blocks: list[Data], stored: Stored) -> None:
         if stored.error is not None:
-            if isinstance(stored.error, ForkError):
-                await archive.in_conflict(channel.live, stored.error, stored.kept)
+            if isinstance(stored.error, ForkError) and self.archive is not None:
+                await self.archive.in_conflict(channel.live, stored.error, stored.kept)
             if isinstance(stored.error, IntegrityError) and stored.error.index >= 0:
                 channel.exchange.failed(stored.error.index)
                 self.connection.distrust(channel.live.feed.discovery_key, stored.error.index)

@@ -163,7 +163,8 @@ class Pinning:
         self._counted.pop((account, key), None)
         alone = not self._pins.accounts(key)
         if archive is not None and alone and PINNED_TAG in archive.record.tags:
-            await self._library.remove(archive)
+            # Unless the operator takes it over in this moment.
+            await self._library.remove(archive, tag=PINNED_TAG)
 
     async def _host(self, pin: Pin, *, new: bool) -> HostedArchive:
         try:

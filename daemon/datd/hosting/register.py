@@ -44,7 +44,10 @@ class Register:
         archive.removed = True
         del self._by_key[archive.key.hex]
         del self._by_discovery[archive.key.discovery_key.raw]
-        self.uncall(archive)
+        if archive.record.name is not None:
+            del self._by_name[archive.record.name]
+        if archive.record.domain is not None:
+            del self._by_domain[archive.record.domain]
 
     def call(self, archive: HostedArchive) -> None:
         """Take in what an archive is called now."""
@@ -53,12 +56,13 @@ class Register:
         if archive.record.domain is not None:
             self._by_domain[archive.record.domain] = archive
 
-    def uncall(self, archive: HostedArchive) -> None:
-        """Forget what it is called, before that changes."""
-        if archive.record.name is not None:
-            del self._by_name[archive.record.name]
-        if archive.record.domain is not None:
-            del self._by_domain[archive.record.domain]
+    def recall(self, archive: HostedArchive, name: str | None, domain: str | None) -> None:
+        """Take in what an archive is called now; until a moment ago it had this name and domain."""
+        if name is not None:
+            del self._by_name[name]
+        if domain is not None:
+            del self._by_domain[domain]
+        self.call(archive)
 
     def require_free(
         self, name: str | None, domain: str | None, *, besides: HostedArchive | None = None

@@ -1,19 +1,31 @@
 """Archives and their peers put into the values that the interface shows."""
 
-from collections.abc import Hashable, Iterable
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
+from datd import __version__
 from datd.hosting.keeping import census
 from datd.hosting.open_archive import OpenArchive
+from datd.hosting.services import Services
 from datd.hosting.stats import Traffic
-from datd.hosting.views import ArchiveView, Chunking, Mode, PeerView, Progress, State
+from datd.hosting.views import (
+    ArchiveView,
+    Chunking,
+    DaemonView,
+    Mode,
+    PeerView,
+    Progress,
+    State,
+)
 from datd.keys import Key
 from datd.records import Record
 from datd.swarm import peer as swarm
 from datd.words import counted
 
 if TYPE_CHECKING:
+    from datd.hosting.archive import HostedArchive
     from datd.hosting.peer import PeerConnection
 
 
@@ -88,6 +100,46 @@ def archive_view(
         import_rules=record.import_rules,
         forking=record.forking,
         saved=replace(traffic.saved),
+    )
+
+
+def daemon_view(
+    services: Services,
+    archives: "Sequence[HostedArchive]",
+    peers: Sequence[PeerView],
+    peer_id: bytes,
+    started_at: float,
+) -> DaemonView:
+    """The whole daemon in numbers.
+
+    Args:
+        services: What archives share.
+        archives: All of them.
+        peers: Theirs.
+        peer_id: 32 bytes.
+        started_at: Seconds since 1970.
+    """
+    now, traffic = services.clock(), services.traffic
+    summaries = [archive.record.summary for archive in archives]
+    return DaemonView(
+        version=__version__,
+        started_at=started_at,
+        port=services.port,
+        peer_id=peer_id.hex(),
+        archives=dict(Counter(archive.state for archive in archives)),
+        peers_connected=sum(peer.state == "connected" for peer in peers),
+        peers_known=len(peers),
+        download_rate=traffic.downloaded.rate(now),
+        upload_rate=traffic.uploaded.rate(now),
+        downloaded=traffic.downloaded.total,
+        uploaded=traffic.uploaded.total,
+        blocks_have=sum(summary.blocks_have for summary in summaries),
+        bytes_have=sum(summary.bytes_have for summary in summaries),
+        networks=services.networks,
+        network_views=services.network_views(),
+        limits=services.bandwidth.rates,
+        saved=replace(traffic.saved),
+        damage=services.catalogue.damage,
     )
 
 

@@ -137,7 +137,7 @@ class EventRoutes:
         interest: Interest,
         since: Position | None,
         access: Access,
-        transport: asyncio.BaseTransport | None = None,
+        transport: asyncio.WriteTransport | None = None,
     ) -> Following:
         def may_see(event: Event) -> bool:
             if not access.holds():
@@ -147,7 +147,7 @@ class EventRoutes:
             return access.may_see(Key(bytes.fromhex(event.archive)))
 
         def cut() -> None:
-            if isinstance(transport, asyncio.WriteTransport):
+            if transport is not None:
                 transport.abort()
 
         return self._library.herald.follow(interest, since, may_see=may_see, on_cut=cut)

@@ -136,20 +136,9 @@ class FileAnswer:
             chunk = await anext(chunks, b"")
             await response.prepare(self._request)
             while chunk:
-                await self._write(response, chunk)
+                await write(self._request, response, chunk, stalled=self._stalled)
                 chunk = await anext(chunks, b"")
         return response
-
-    async def _write(self, response: web.StreamResponse, chunk: bytes) -> None:
-        """Give the connection a chunk, and wait while its buffer is full."""
-        try:
-            async with asyncio.timeout(self._stalled):
-                await response.write(chunk)
-        except TimeoutError:
-            # Closing would first wait for the buffer, which nobody empties.
-            if self._request.transport is not None:
-                self._request.transport.abort()
-            raise ConnectionResetError("the reader took nothing for too long") from None
 
     async def _chunks(self, parts: Sequence[tuple[bytes, ByteRange]]) -> AsyncGenerator[bytes]:
         """Heads and bytes of the parts; exactly as many bytes as the headers promised."""
@@ -167,6 +156,30 @@ class FileAnswer:
                     yield block
             if left:
                 raise AssertionError(f"a read of {part} gave {part.length - left} bytes")
+
+
+async def write(
+    request: web.BaseRequest, response: web.StreamResponse, data: bytes, *, stalled: float
+) -> None:
+    """Give a connection a part of an answer, and wait while its buffer is full.
+
+    Args:
+        request: What is answered.
+        response: The answer, begun.
+        data: The part.
+        stalled: Seconds after which a reader who takes nothing has gone.
+
+    Raises:
+        ConnectionError: He has gone.
+    """
+    try:
+        async with asyncio.timeout(stalled):
+            await response.write(data)
+    except TimeoutError:
+        # Closing would first wait for the buffer, which nobody empties.
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the reader took nothing for too long") from None
 
 
 def etag_of(archive: HostedArchive, stat: Stat) -> str:

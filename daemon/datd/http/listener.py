@@ -31,6 +31,9 @@ MAX_CONNECTIONS_OF_ONE = 64
 HEADER_SECONDS = 10.0
 # A connection that asks nothing is closed after this; clients open another one unasked.
 IDLE_SECONDS = 75.0
+# Who takes nothing of an answer for so long has gone: the system ends the connection, also one that
+# we have closed, which would wait for ever for its last bytes to be taken.
+STALLED_SECONDS = 300
 # Requests under way get this long when the daemon ends (it has 10 s for everything).
 SHUTDOWN_SECONDS = 2.0
 BACKLOG = 128
@@ -86,10 +89,12 @@ class Listener:
         for entrance in self._entrances:
             await entrance.close()
         self._entrances.clear()
-        if self._socket_path is not None:
-            self._socket_path.unlink(missing_ok=True)
-            self._socket_path = None
-        await self._runner.cleanup()
+        path, self._socket_path = self._socket_path, None
+        try:
+            if path is not None:
+                path.unlink(missing_ok=True)
+        finally:
+            await self._runner.cleanup()
 
     async def _listen_tcp(self, host: str, port: int) -> int:
         try:
@@ -333,6 +338,11 @@ async def _bind_tcp(host: str, port: int) -> list[socket.socket]:
         for address in dict.fromkeys(address for *_, address in found):
             try:
                 sockets.append(listen(address, BACKLOG))
+                # What is accepted inherits it. A name that only Linux has.
+                if hasattr(socket, "TCP_USER_TIMEOUT"):
+                    sockets[-1].setsockopt(
+                        socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_SECONDS * 1000
+                    )
             except OSError as error:
                 # A name like localhost often means both families on hosts that have one only.
                 if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):

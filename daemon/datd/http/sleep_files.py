@@ -4,7 +4,6 @@
 ETags and conditional requests; secret keys are not among them, whatever name is asked for.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -15,6 +14,7 @@ from datd.hosting import sleep_files
 from datd.hosting.archive import HostedArchive
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.sleep_files import SleepView
+from datd.http.file_answer import write
 from datd.http.inputs import Query, read_query, shown
 from datd.http.operation import ARCHIVE, Operation
 from datd.http.problems import SAFE_HEADERS, Problem
@@ -137,8 +137,7 @@ async def _send(
         return response
     at = part.start
     while piece:
-        async with asyncio.timeout(STALLED_SECONDS):
-            await response.write(piece)
+        await write(request, response, piece, stalled=STALLED_SECONDS)
         at += len(piece)
         try:
             piece = await _read(opened, view, at, part.stop)

@@ -104,7 +104,11 @@ class Importer:
         self._way: list[tuple[str, Children]] = []
         self._trees = [FolderTree(folder)]
         if follow_links == "all":
-            self._trees.append(FolderTree(Path("/")))
+            try:
+                self._trees.append(FolderTree(Path("/")))
+            except FolderRefused:
+                self._trees[0].close()  # no descriptor is left: this one is not kept from others
+                raise
         self._steps: _Steps | None = (
             self._work() if noticed is None else self._take_noticed(noticed)
         )

@@ -39,13 +39,14 @@ class FolderTree:
             FolderRefused: It cannot be opened, or there is a link on the way.
         """
         self.folder = folder
-        top = os.open("/", _FOLDER)
         try:
-            self._root = _descend(top, str(folder).strip("/"))
+            top = os.open("/", _FOLDER)
+            try:
+                self._root = _descend(top, str(folder).strip("/"))
+            finally:
+                os.close(top)
         except OSError as error:
             raise _refused(folder, error) from error
-        finally:
-            os.close(top)
         self._current: tuple[str, int] | None = None
 
     def close(self) -> None:

@@ -211,6 +211,11 @@ class FeedExchange:
             self._want_due = self._picker.region_to_ask_about(self.remote)
         return indexes
 
+    def withdraw(self, indexes: Sequence[int]) -> None:
+        """These blocks out of `next_requests` are not asked for after all."""
+        self._pending.withdraw(indexes)
+        self._picker.give_back(self.remote, indexes)
+
     def allow_in_flight(self, size: int) -> None:
         """Ask for no more than so many bytes that have not come yet, but for two blocks."""
         self._pending.window.bytes_in_flight = size

@@ -80,5 +80,6 @@ async def test_a_folder_in_which_an_archive_lies_again_is_left_alone(tmp_path):
 async def test_a_folder_that_is_gone_is_removed(tmp_path, caplog):
     leftovers = Leftovers(lambda: None, asyncio.Lock(), list)
     await leftovers.remove(tmp_path / "never")
-    assert "removed" not in caplog.text
+    # Not what an earlier test left to the collector.
+    assert not [one for one in caplog.records if one.name.startswith("datd")]
     assert os.listdir(tmp_path) == []

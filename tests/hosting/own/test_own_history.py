@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from tests.helpers.network import MemoryNetwork
 from datd import crypto
 from datd.errors import Behind, Forked
 from datd.hosting.archive import HostedArchive
+from datd.hosting.own.own_history import OwnHistory
 from datd.hosting.own.publishing import once
 from datd.hosting.own.secrets import Secrets
 from datd.keys import Key
@@ -186,5 +188,35 @@ def test_a_liar_holds_writing_up_for_seconds_only(told):
                 assert await put(one, ours, "/c", b"c") == 3
                 assert loop.time() - before < 1
             assert content_of(ours).feed.length == 3
+
+    told(of)
+
+
+def test_what_only_the_lane_knows_to_be_lost_does_not_stop_the_loop(told):
+    async def of(network: MemoryNetwork, folder: Path) -> None:
+        async with node(network, folder / "1") as one:
+            ours = await one.library.create()
+            await put(one, ours, "/a", b"a")
+            async with ours.opened() as there:
+                history = OwnHistory(there, None)
+                history.certain = True
+                metadata = there.metadata
+
+                async def clear() -> None:
+                    await there.clear(metadata, [(1, 2)])
+
+                clearing = one.services.spawn(clear())
+                await asyncio.wait([clearing], timeout=0)
+                while metadata.feed.present_blocks == metadata.feed.length:
+                    if there.lane.idle:
+                        await asyncio.sleep(0)  # the catalogue is told before the lane
+                    else:
+                        time.sleep(0.001)  # noqa: ASYNC251  the loop is not to hear of it yet
+                assert 1 in metadata.picker.have
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.5):
+                        await history.settle(grown=True, reachable=False)
+                assert 1 not in metadata.picker.have
+                await clearing
 
     told(of)

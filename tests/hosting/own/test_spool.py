@@ -1,7 +1,9 @@
 import asyncio
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +75,36 @@ def test_a_disk_that_refuses_is_said_to(tmp_path):
     (tmp_path / "archives").write_bytes(b"a file lies there")
     with spooling(tmp_path) as (spool, _), pytest.raises(StorageError, match="archives"):
         asyncio.run(spool.fill(sent(b"x" * (2 * IN_MEMORY))))
+
+
+class Held(ThreadPoolExecutor):
+    """Its threads do nothing before they are let go."""
+
+    go = threading.Event()
+
+    def submit(self, call, /, *args, **kwargs):
+        return super().submit(lambda: self.go.wait(60) and call(*args, **kwargs))
+
+
+def test_who_is_cancelled_leaves_no_file_open(tmp_path):
+    async def play(spool):
+        async with asyncio.TaskGroup() as group:
+            filling = group.create_task(spool.fill(sent(b"x" * IN_MEMORY)))
+            while not room.coming:
+                await asyncio.wait([filling], timeout=0.01)
+            filling.cancel()
+
+    room = Room(tmp_path, clock=lambda: 0.0, keep_free=0)
+    with Held(1) as executor:
+        spool = Spool(tmp_path / "archives", room=room, executor=executor, held=0)
+        asyncio.run(play(spool))
+        spool.close()
+        executor.go.set()
+    assert room.coming == 0
+    assert open_below(tmp_path) == []
+
+
+def open_below(folder):
+    links = [Path(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+    places = [os.readlink(link) for link in links if link.is_symlink()]
+    return [place for place in places if place.startswith(str(folder))]

@@ -16,7 +16,7 @@ from datd.hosting.own.watching import FolderWatch
 from datd.importing.noticed import MOST_NOTICED
 
 # Five times what is seen on a busy machine.
-PATIENCE = 10.0
+PATIENCE = 60.0
 FOLDERS = 50
 # A machine that stalls makes single changes late, and never all of these.
 TRIES = 20
@@ -91,13 +91,16 @@ async def test_a_change_is_told_within_a_second(folder: Path):
 async def test_a_change_is_told_once(folder: Path):
     ear = Ear()
     async with watching(ear, folder):
+        names: set[str] = set()
         for number in range(TRIES):
             heard = len(ear.heard)
+            names.add(f"sub/{number}")
             # Two changes for the system, a moment apart: a file that comes, and what is in it.
             (folder / "sub" / f"{number}").write_text("a")
             await ear.wait_for(folder, after=heard)
             await ear.silence()
-            assert set().union(*ear.noticed[heard:]) == {f"sub/{number}"}
+            # Of an earlier one the second may be late.
+            assert {f"sub/{number}"} <= set().union(*ear.noticed[heard:]) <= names
             if len(ear.heard) == heard + 1:
                 break
         else:

@@ -4,6 +4,7 @@ from datetime import datetime
 import pytest
 
 from datctl.models import Listing
+from datd.http.gateway.answers import PAGE_LETTERS
 
 
 async def test_a_listing_for_programs_is_the_one_of_the_api(gateway):
@@ -14,6 +15,23 @@ async def test_a_listing_for_programs_is_the_one_of_the_api(gateway):
     assert [(one.path, one.kind) for one in listing.entries] == [
         ("/d/a.txt", "file"), ("/d/e", "directory"),
     ]  # fmt: skip
+
+
+async def test_t27_long_names_make_more_pages(gateway):
+    archive = gateway.archive(await gateway.make({}))
+    names = [f"{number:03}{'n' * 2_000}" for number in range(200)]
+    async with gateway.library.publisher.writing(archive) as desk:
+        for name in names:
+            await desk.mkdir(f"/{name}", check=lambda old: None)
+    found, address = list[str](), "/"
+    for _ in range(2):
+        page = await gateway.ask(address, "Accept: text/html", host=gateway.host(archive.key))
+        found += re.findall(r'<a href="\./(\d+n+)/"', page.body.decode())
+        assert len(page.body) < 5 * PAGE_LETTERS
+        following = re.search(r'<a href="([^"]+)" rel="next">', page.body.decode())
+        address = f"/{following[1]}" if following is not None else ""
+    assert found == names
+    assert not address
 
 
 async def test_a_file_tells_its_version_time_and_tag(gateway):

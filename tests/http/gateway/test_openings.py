@@ -1,9 +1,10 @@
 import asyncio
+import threading
 from typing import Any
 
 import pytest
 from tests.helpers.gateway import serving
-from tests.helpers.libraries import node, source
+from tests.helpers.libraries import node, source, until
 from tests.helpers.network import MemoryNetwork
 
 from datd.hosting.changes import Changes
@@ -96,6 +97,57 @@ async def test_t48_many_who_ask_at_a_time_get_no_more_than_there_may_be(tmp_path
         openings = Openings(alone.library, 2, Clock())
         await asyncio.gather(*map(openings.open, keys(9)), return_exceptions=True)
         assert len(alone.library.archives()) == 2
+
+
+async def test_who_asks_for_what_is_just_being_opened_sends_nothing_away(tmp_path):
+    clock = Clock()
+    async with node(MemoryNetwork(), tmp_path) as alone:
+        openings = Openings(alone.library, 2, clock)
+        old, page, _ = keys(3)
+        await openings.open(old)
+        clock.now = 1_000
+        # A browser asks for several files of a page at a time.
+        first, second = await asyncio.gather(openings.open(page), openings.open(page))
+        assert first is second
+        assert [one.key for one in alone.library.archives()] == [old, page]
+
+
+async def test_who_gives_up_waiting_leaves_nothing_half_done(tmp_path):
+    clock, free = Clock(), threading.Event()
+    async with node(MemoryNetwork(), tmp_path) as alone:
+        openings = Openings(alone.library, 1, clock)
+        old, page, _ = keys(3)
+        gone = await openings.open(old)
+        gone.folder.mkdir(parents=True)
+        clock.now = 1_000
+        async with asyncio.TaskGroup() as group:
+            group.create_task(alone.catalogue.together(lambda _: free.wait(60)))
+            waiting = group.create_task(openings.open(page))
+            await until(lambda: not alone.library.archives())
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            free.set()
+        await until(lambda: [one.key for one in alone.library.archives()] == [page])
+        assert gone.removed
+        assert not gone.folder.exists()
+
+
+async def test_what_a_person_takes_over_in_this_moment_stays(tmp_path):
+    clock, free = Clock(), threading.Event()
+    async with node(MemoryNetwork(), tmp_path) as alone:
+        openings = Openings(alone.library, 1, clock)
+        mine, page, other = keys(3)
+        archive = await openings.open(mine)
+        clock.now = 1_000
+        async with asyncio.TaskGroup() as group:
+            group.create_task(alone.catalogue.together(lambda _: free.wait(60)))
+            group.create_task(alone.library.add(other))  # both others wait for their turn
+            group.create_task(alone.library.change(archive, Changes({"tags": ["mine"]})))
+            group.create_task(openings.open(page))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            free.set()
+        assert {one.key for one in alone.library.archives()} == {mine, page, other}
 
 
 async def test_t48_what_is_read_for_long_is_not_sent_away(tmp_path):

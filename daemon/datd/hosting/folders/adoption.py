@@ -220,6 +220,7 @@ class Adoption:
             await asyncio.wait([opening])
         except asyncio.CancelledError:
             check.stopped = True
+            opening.cancel()  # one that has not begun would begin as if nobody had told it
             await asyncio.wait([opening])
             raise
         if job.error is not None:

@@ -10,6 +10,7 @@ Source: wire.md section 7 (`hash`), feeds.md section 9.
 import asyncio
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -73,15 +74,17 @@ class Filling:
             wanted = await _lacking(opened)
             job.total = sum(stat.size for _, stat in wanted)
             sizes = {stat.size for _, stat in wanted}
-            tree = await asyncio.to_thread(FolderTree, self._folder)
+            known = await asyncio.to_thread(_by_size, self._folder, sizes)
+            trees: list[FolderTree] = []  # filled in the lane: who is cancelled is given no result
             try:
-                known = await asyncio.to_thread(_by_size, tree, sizes)
+                await opened.lane.run(lambda: trees.append(FolderTree(self._folder)))
                 for path, stat in wanted:
-                    await self._file(opened, tree, path, stat, known.get(stat.size, ()))
+                    await self._file(opened, trees[0], path, stat, known.get(stat.size, ()))
                     job.done += stat.size
                     job.text = self._outcome()
             finally:
-                tree.close()
+                # The lane may still be opening it, or at one of its files: this comes behind.
+                await opened.lane.run(lambda: trees[0].close() if trees else None)
         job.text = self._outcome()
 
     def _outcome(self) -> str:
@@ -111,11 +114,13 @@ class Filling:
         live = opened.content
         if live is None:
             return
+        files: list[tuple[int, os.stat_result]] = []  # as with the tree
         try:
-            descriptor, found = await asyncio.to_thread(tree.open_file, candidate)
-        except OSError:
-            return  # it went away, or is none that can be read
-        try:
+            try:
+                await opened.lane.run(lambda: files.append(tree.open_file(candidate)))
+            except OSError:
+                return  # it went away, or is none that can be read
+            descriptor, found = files[0]
             if found.st_size != stat.size:
                 return
             ends = _Ends(stat, descriptor)
@@ -125,7 +130,7 @@ class Filling:
                 if start == 0 and not live.available(stat.offset, stat.offset + len(blocks)):
                     return  # its beginning is another one: so will be the rest
         finally:
-            os.close(descriptor)
+            await opened.lane.run(lambda: os.close(files[0][0]) if files else None)
 
     async def _stretch(
         self,
@@ -275,15 +280,16 @@ def _unknown(feed: Feed, blocks: Iterable[int]) -> set[int]:
     return {block for block in blocks if feed.leaf_hash(block) is None}
 
 
-def _by_size(tree: FolderTree, sizes: set[int]) -> dict[int, list[str]]:
+def _by_size(folder: Path, sizes: set[int]) -> dict[int, list[str]]:
     """Files of a folder by their size, where that is one of these."""
     found: dict[int, list[str]] = {}
-    rules = IgnoreRules.read(tree.folder, ignore_hidden=False)
+    rules = IgnoreRules.read(folder, ignore_hidden=False)
     seen = 0
-    for one in Scan(tree, rules, follow_links="none"):
-        if isinstance(one, File) and one.stat.st_size in sizes:
-            found.setdefault(one.stat.st_size, []).append(one.path)
-            seen += 1
-            if seen >= _MOST_FILES:
-                break
+    with closing(FolderTree(folder)) as tree:
+        for one in Scan(tree, rules, follow_links="none"):
+            if isinstance(one, File) and one.stat.st_size in sizes:
+                found.setdefault(one.stat.st_size, []).append(one.path)
+                seen += 1
+                if seen >= _MOST_FILES:
+                    break
     return found

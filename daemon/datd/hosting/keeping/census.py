@@ -43,7 +43,8 @@ async def take(opened: OpenArchive, record: Record) -> int:
     freed = await _drop(opened, wants, complete)
     if opened.wants is wants:
         record.synced = wants.swept(version, complete=complete)
-        summary.complete = complete
+        # While blocks went, a newer version may have come: of that nothing is known yet.
+        summary.complete = complete and version == wants.newest(opened)
     if freed:
         update(summary, opened)
     return freed

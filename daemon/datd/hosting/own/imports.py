@@ -148,11 +148,15 @@ class Imports:
                     # Somebody asked for it while that was written down.
                     await archive.change(Changes({"importing": True}))
                 noticed.clear()
-        except BaseException:
+        except BaseException as error:
             self._again.pop(archive, None)
             if not self._closing:
                 with suppress(DatdError):
                     await archive.change(Changes({"importing": False}))
+                later = self._again.pop(archive, None)
+                if later is not None and not isinstance(error, asyncio.CancelledError):
+                    # Somebody asked for it while that was written down: nobody else would look.
+                    self._services.spawn(self._start_unasked(archive, later))
             raise
 
     async def _bring_up_to_date(

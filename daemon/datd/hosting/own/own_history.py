@@ -168,8 +168,13 @@ class OwnHistory:
     async def _fetch(self, live: LiveFeed) -> None:
         """Have all blocks of a feed, as far as its length is proven."""
         while live.feed.present_blocks < live.feed.length:
-            missing = live.picker.have.window(0, live.feed.length).search(bitarray("0"))
-            await live.arrival(islice(missing, _ASKED_TOGETHER))
+            lacking = live.picker.have.window(0, live.feed.length).search(bitarray("0"))
+            missing = list(islice(lacking, _ASKED_TOGETHER))
+            if missing:
+                await live.arrival(missing)
+            else:
+                # The lane has just found one damaged: the loop is told behind that call.
+                await self._opened.run(lambda: None)
 
     def _lacking(self) -> bool:
         return any(marked.length > live.feed.length for live, marked in self._marked())

@@ -5,6 +5,7 @@ Who sends slowly would otherwise hold an archive's turn for as long, and nobody 
 
 import asyncio
 import tempfile
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -41,6 +42,9 @@ class Spool:
         self._head = bytearray()
         self._file: IO[bytes] | None = None
         self._written = 0
+        # Who is cancelled leaves a thread at the file, which must not be closed under its hands.
+        self._turn = threading.Lock()
+        self._closed = False
 
     async def fill(self, body: AsyncIterator[bytes]) -> None:
         """Take all that somebody sends.
@@ -67,11 +71,10 @@ class Spool:
     def close(self) -> None:
         """Forget all of it."""
         self._room.coming -= self._written
-        self._written = 0
-        if self._file is not None:
+        if self._written:
             # Nobody waits for it: to give back gigabytes takes a file system its time.
-            self._executor.submit(self._file.close)
-            self._file = None
+            self._executor.submit(self._forget)
+        self._written = 0
 
     async def _spill(self) -> None:
         lacking = self._room.refusal(self._held + self._written + len(self._head))
@@ -84,19 +87,31 @@ class Spool:
         await self._run(lambda: self._append(data))
 
     def _append(self, data: bytes) -> None:
-        if self._file is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(buffering=0, dir=self._folder)  # noqa: SIM115
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
+        with self._turn:
+            if self._closed:
+                return
+            if self._file is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._file = tempfile.TemporaryFile(buffering=0, dir=self._folder)  # noqa: SIM115
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) :]
 
     def _rewind(self) -> None:
-        if self._file is not None:
-            self._file.seek(0)
+        with self._turn:
+            if self._file is not None:
+                self._file.seek(0)
 
     def _read(self) -> bytes:
-        return b"" if self._file is None else self._file.read(PIECE)
+        with self._turn:
+            return b"" if self._file is None else self._file.read(PIECE)
+
+    def _forget(self) -> None:
+        with self._turn:
+            self._closed = True
+            if self._file is not None:
+                self._file.close()
+                self._file = None
 
     async def _run(self, call: Callable[[], T]) -> T:
         try:

@@ -364,21 +364,26 @@ class Webhooks:
         )
 
     async def _disable(self, hook: Hook) -> None:
-        progress = hook.progress
+        before, progress = hook.webhook, hook.progress
         progress.disabled = (
             f"{progress.error}: it is gone"
             if progress.status == 410
             else f"{progress.error}; tried {counted(progress.attempts, 'time')}"
         )
-        hook.webhook = replace(hook.webhook, enabled=False)
+        hook.webhook = replace(before, enabled=False)
         log.warning("webhook %s is disabled: %s", hook.webhook.id, progress.disabled)
         beside = self._events.beside(
             "webhook.disabled", None, webhook=hook.webhook.id, reason=progress.disabled
         )
         saved = partial(book.save, webhook=hook.webhook, progress=progress)
-        await self._services.catalogue.together(
-            lambda database: (saved(database), beside(database))
-        )
+        try:
+            await self._services.catalogue.together(
+                lambda database: (saved(database), beside(database))
+            )
+        except StorageError:
+            # Nobody would ever be told of it: it is tried again, and disabled then.
+            hook.webhook, progress.disabled = before, None
+            raise
 
     # ---- the book
 

@@ -64,16 +64,43 @@ class Openings:
     async def open(self, key: Key) -> HostedArchive:
         """Host an archive, and make room for it.
 
+        It goes on when nobody waits for it any more: a removal that was cut short would leave files
+        that belong to nobody, and peers that look for them here.
+
         Raises:
             Problem: There are too many of them, all in use.
         """
-        async with self._opening:
-            opened = [archive for archive in self._library.archives() if is_opened(archive)]
-            if len(opened) >= self._most:
-                await self._send_away(opened)
-            archive, _ = await self._library.add(key, mode="sparse", tags=[TAG])
-            self.used(archive)
-            return archive
+        opened: asyncio.Future[HostedArchive] = asyncio.get_running_loop().create_future()
+        self._library.services.spawn(self._carry_out(key, opened))
+        return await opened
+
+    async def _carry_out(self, key: Key, opened: asyncio.Future[HostedArchive]) -> None:
+        try:
+            async with self._opening:
+                if opened.done():
+                    return  # nobody waits any more
+                archive = await self._open(key)
+        except Exception as error:
+            if opened.done():
+                log.warning("an archive could not be opened for others: %s", error)
+            else:
+                opened.set_exception(error)
+        else:
+            if not opened.done():
+                opened.set_result(archive)
+        finally:
+            opened.cancel()  # the daemon ends
+
+    async def _open(self, key: Key) -> HostedArchive:
+        there = self._library.of_discovery_key(key.discovery_key.raw)
+        if there is not None:
+            return there  # somebody else asked for it in this moment
+        opened = [archive for archive in self._library.archives() if is_opened(archive)]
+        if len(opened) >= self._most:
+            await self._send_away(opened)
+        archive, _ = await self._library.add(key, mode="sparse", tags=[TAG])
+        self.used(archive)
+        return archive
 
     async def _send_away(self, opened: list[HostedArchive]) -> None:
         # After a restart nothing is known of when they were asked for.
@@ -91,7 +118,8 @@ class Openings:
                 headers={"Retry-After": f"{_RESTING_SECONDS:.0f}"},
             )
         self._asked.pop(oldest.key.hex, None)
-        await self._library.remove(oldest)
+        # Unless the operator takes it over in this moment.
+        await self._library.remove(oldest, tag=TAG)
 
 
 def is_opened(archive: HostedArchive) -> bool:

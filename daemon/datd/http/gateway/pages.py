@@ -180,6 +180,8 @@ def script_element(version: int, events: str, script: str = "", source: str = ""
 
 def visible(name: str) -> str:
     """A stranger's text with every sign to be seen: what hides or turns others becomes U+FFFD."""
+    if name.isprintable():
+        return name  # nearly all are, and that is found out a hundred times as fast
     return "".join("\ufffd" if unicodedata.category(s) in _UNFIT else s for s in name)
 
 
