@@ -125,10 +125,14 @@ async def node(
     limits: SwarmLimits | None = None,
     discovers: bool = False,
     pool: Descriptors | None = None,
+    executor: Executor | None = None,
     dedup: bool = False,
     **room: Any,
 ) -> AsyncIterator[Node]:
-    """A library that runs, over a folder that may hold what an earlier one left."""
+    """A library that runs, over a folder that may hold what an earlier one left.
+
+    What lanes do is done at once, unless there is an executor for them.
+    """
     os.makedirs(folder, exist_ok=True)
     loop = asyncio.get_running_loop()
     transport, discovery = network.host(host)
@@ -149,7 +153,7 @@ async def node(
         services = Services(
             folder=folder / "archives",
             pool=pool if pool is not None else Descriptors(),
-            executor=Inline(),
+            executor=executor or Inline(),
             catalogue=catalogue,
             swarm=swarm,
             spawn=group.create_task,

@@ -1,8 +1,13 @@
+import os
+import tracemalloc
+
+import pytest
 from tests.helpers.feeds import ArchiveWriter
 from tests.helpers.libraries import node, source, source_of
 from tests.helpers.network import MemoryNetwork
 
 from datd.archive.archive import Archive
+from datd.errors import StorageError
 from datd.feed.feed import Feed
 from datd.hosting import sleep_files
 from datd.storage.base import FeedStorage
@@ -72,3 +77,27 @@ async def test_a_copy_of_the_newest_files_claims_no_others(tmp_path):
             newest = await sleep_files.newest_bits(opened)
             assert (await all_of(opened, whole))[32] == 0b11100000
             assert (await all_of(opened, newest))[32] == 0b00100000
+
+
+async def test_l9_the_bitfield_of_a_feed_that_claims_billions_of_blocks_costs_no_memory(tmp_path):
+    made = source()
+    async with node(MemoryNetwork(), tmp_path) as one:
+        made.plant(one)
+        archive = await one.seeding(made.key)
+        (path,) = tmp_path.glob("archives/*/*/content.bitfield")
+        async with archive.opened() as opened:
+            before = await sleep_files.look(opened, "content.bitfield")
+            os.truncate(path, 2**32 // 8192 * 3584)
+            tracemalloc.start()
+            try:
+                view = await sleep_files.look(opened, "content.bitfield")
+                with pytest.raises(StorageError, match="ask for the whole one"):
+                    await sleep_files.newest_bits(opened)
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            assert before is not None
+            assert view is not None
+            assert view.size == 2**19 * 3584
+            assert view.tag != before.tag
+            assert peak < 16 * 2**20

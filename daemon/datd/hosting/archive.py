@@ -202,6 +202,7 @@ class HostedArchive:
 
     async def retire(self) -> None:
         """End everything; it was removed. Who still reads it gets an error."""
+        self.place.check.over = True
         async with self._policy:
             self.record.paused = True
             await self._reach.leave()
@@ -213,10 +214,7 @@ class HostedArchive:
                     await opened.close()
 
     async def tidy(self, *, close: bool = False) -> None:
-        """Flush what was written; close the feeds if nobody uses them, or in any case with `close`.
-
-        Called every few seconds.
-        """
+        """Flush what was written; close the feeds if nobody uses them; with `close` in any case."""
         if close:
             await self._stock.cancel()
         async with self._gate:

@@ -131,6 +131,8 @@ class Library:
         await self.versions.close()
         for task in self._looking:
             task.cancel()
+        for archive in self._register.all():
+            archive.place.check.over = True  # its thread is waited for in the end
         # Side by side: a disk that does not answer holds up the archives on it, and no others.
         ends = [self._tidy(a, close=True) for a in self._register.all() if a.in_use]
         await asyncio.gather(*self._looking, *ends, return_exceptions=True)

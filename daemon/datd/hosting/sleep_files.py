@@ -8,7 +8,7 @@ Source: sleep.md sections 1 to 8; transports.md section 6.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -17,6 +17,7 @@ from bitarray import bitarray
 from bitarray.util import intervals, zeros
 
 from datd.archive.walk import Walk
+from datd.errors import StorageError
 from datd.feed.bitfield import Bitfield
 from datd.feed.feed import Feed
 from datd.hosting.open_archive import OpenArchive
@@ -31,6 +32,12 @@ _SLICE: Final = 1000
 # Metadata that is not here is asked of peers; who wants a copy of a folder has seen its files, so
 # that only a piece here and there is missing.
 PEERS_SECONDS: Final = 3.0
+# Its author says how long a feed is: the bitfield of a few blocks can be a file of 1.9 GB, nearly
+# all of it holes (L-9). Read in such pieces it costs no memory.
+_PIECE: Final = 2**20
+# A copy that is changed is in memory, once for each request. 150 million blocks are 10 TB, as dat
+# cuts files.
+_MOST_COPIED: Final = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +70,32 @@ async def newest_bits(opened: OpenArchive) -> SleepView | None:
 
     Raises:
         Timeout: Metadata of the newest version is not here, and no peer gives it.
+        StorageError: The feed is too long for that, or cannot be read.
     """
     live = opened.content
     if live is None or not opened.metadata.feed.length:
         return None
+    file = opened.place.files.content.bitfield
+    size = await opened.run(file.size)
+    if size > _MOST_COPIED:
+        raise StorageError(
+            f"the bitfield has {size:,} bytes, and no copy is made of more than {_MOST_COPIED:,}: "
+            "ask for the whole one"
+        )
     wanted = zeros(live.feed.length, endian="big")
     walk: Walk = await opened.call(opened.archive.walk, wait=PEERS_SECONDS)
     while not walk.finished:
         for _, stat in await opened.call(partial(walk.page, _SLICE), wait=PEERS_SECONDS):
             if stat.is_file and stat.offset < len(wanted):
                 wanted[stat.offset : stat.offset + stat.blocks] = True
-    file = opened.place.files.content.bitfield
     data = await opened.run(partial(_only, file, wanted))
-    return SleepView(len(data), _tag("newest", data), lambda at, size: data[at : at + size])
+    return SleepView(len(data), _tag("newest", [data]), lambda at, size: data[at : at + size])
 
 
 def _view(feed: Feed, storage: FeedStorage, part: str) -> SleepView:
     if part == "key":
         key = feed.key.raw
-        return SleepView(len(key), _tag(part, key), lambda at, size: key[at : at + size])
+        return SleepView(len(key), _tag(part, [key]), lambda at, size: key[at : at + size])
     if part == "data":
         # What lies behind the last block is nobody's business.
         file, size = storage.data, feed.byte_length
@@ -96,10 +110,18 @@ def _view(feed: Feed, storage: FeedStorage, part: str) -> SleepView:
     if not feed.dirty:
         # What is known and what is here stands in the bitfield, which is small; a signature more
         # changes the size of its file.
-        bits = storage.bitfield.read(0, storage.bitfield.size())
         signed = storage.signatures.size()
-        tag = _tag(f"{part} {size} {signed} {feed.key.hex}", bits)
+        tag = _tag(f"{part} {size} {signed} {feed.key.hex}", _written(storage.bitfield))
     return SleepView(size, tag, partial(_padded, file))
+
+
+def _written(file: RandomAccess) -> Iterator[bytes]:
+    """Where there are bytes in a file of holes, and which."""
+    for at in range(0, file.size(), _PIECE):
+        piece = file.read(at, _PIECE)
+        if piece.count(0) != len(piece):
+            yield b"%d " % at
+            yield piece
 
 
 def _padded(file: RandomAccess, at: int, size: int) -> bytes:
@@ -119,6 +141,8 @@ def _only(file: RandomAccess, wanted: bitarray) -> bytes:
     return copy.read(0, copy.size())
 
 
-def _tag(part: str, data: bytes) -> str:
-    digest = hashlib.blake2b(data, digest_size=12, key=hashlib.sha256(part.encode()).digest())
+def _tag(part: str, data: Iterable[bytes]) -> str:
+    digest = hashlib.blake2b(digest_size=12, key=hashlib.sha256(part.encode()).digest())
+    for piece in data:
+        digest.update(piece)
     return f'"{digest.hexdigest()}"'

@@ -1,6 +1,8 @@
 import asyncio
 import hashlib
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,15 @@ from tests.helpers.adopted import Foreign, adopt, foreign
 from tests.helpers.libraries import Node, node, read, story, until
 from tests.helpers.network import MemoryNetwork
 
-from datd.errors import ArchiveExists, Busy, FolderRefused, Gone, NotWritableError, Timeout
+from datd.errors import (
+    ArchiveExists,
+    Busy,
+    FolderRefused,
+    Gone,
+    NotWritableError,
+    StorageError,
+    Timeout,
+)
 from datd.hosting.archive import HostedArchive
 from datd.hosting.changes import Changes
 from datd.hosting.folders.folder_lock import FolderLock
@@ -236,6 +246,43 @@ def test_a_check_that_is_cancelled_ends_and_begins_anew_at_the_next_use(tmp_path
             await holds(archive, made)
 
     story(told())
+
+
+@pytest.mark.parametrize("way", ["the end", "a removal"])
+async def test_nobody_waits_for_a_check_that_is_under_way(tmp_path: Path, way: str):
+    made = foreign("flat-history", tmp_path / "folder")
+    begun, on = threading.Event(), threading.Event()
+
+    def tell(done: int, total: int) -> None:
+        begun.set()
+        assert on.wait(60)
+
+    async def look(archive: HostedArchive) -> None:
+        with pytest.raises(StorageError, match="begins anew"):
+            async with archive.opened():
+                pass
+
+    async def go_on(archive: HostedArchive) -> None:
+        await until(lambda: archive.place.check.over)
+        on.set()
+
+    async with node(MemoryNetwork(), tmp_path / "data") as owner:
+        await adopt(owner, made.folder)
+    tree = made.folder / "content.tree"
+    tree.write_bytes(tree.read_bytes())  # somebody was there
+    threads = ThreadPoolExecutor(2)
+    async with (
+        asyncio.TaskGroup() as group,
+        node(MemoryNetwork(), tmp_path / "data", executor=threads) as owner,
+    ):
+        (archive,) = owner.library.archives()
+        archive.place.check.tell = tell
+        group.create_task(look(archive))
+        assert await asyncio.to_thread(begun.wait, 60)
+        group.create_task(go_on(archive))
+        if way == "a removal":
+            await owner.library.remove(archive)
+    threads.shutdown()
 
 
 def test_c12_of_files_that_changed_or_went_the_blocks_are_absent_and_peers_stay(tmp_path: Path):

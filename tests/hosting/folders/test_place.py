@@ -78,6 +78,17 @@ def test_a_check_tells_how_far_it_is_and_can_be_ended(tmp_path: Path):
     pool.close()
 
 
+def test_a_check_that_is_not_wanted_any_more_ends_also_if_it_begins_later(tmp_path: Path):
+    made = foreign("cli-clone", tmp_path / "folder")
+    place, pool = placed(made, tmp_path / "data", "dat"), Descriptors()
+    place.check.over = True
+    held = place.open(pool)
+    with pytest.raises(StorageError, match="begins anew"):
+        held.feed(held.files.metadata, made.key, secret=None, clean=True)
+    held.close(sound=False)
+    pool.close()
+
+
 def test_a_folder_that_may_not_be_used_any_more_is_not(tmp_path: Path):
     made = foreign("cli-clone", tmp_path / "folder")
     place, pool = placed(made, tmp_path / "data", "dat"), Descriptors()

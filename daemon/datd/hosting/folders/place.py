@@ -62,16 +62,18 @@ class Check:
     Attributes:
         tell: Called with bytes checked and to be checked, in the lane.
         stopped: Set to end it early.
+        over: Set when there is to be none any more: the archive was removed, or the daemon ends.
     """
 
     tell: Callable[[int, int], None] = lambda done, total: None
     stopped: bool = False
+    over: bool = False
     done: int = 0
     total: int = 0
 
     def reads(self, size: int) -> None:
         """So many bytes are read next."""
-        if self.stopped:
+        if self.stopped or self.over:
             raise StorageError("the check of this folder was ended: it begins anew at the next use")
         self.done += size
         self.tell(self.done, self.total)
