@@ -65,7 +65,8 @@ async def test_nothing_happens_without_a_manager(tmp_path: Path, monkeypatch):
     told.end()
     with listening(monkeypatch, str(tmp_path / "notify")) as manager:
         async with kept_told(told):
-            assert await hear(manager) == READY
+            told.tell("READY=1")
+            assert await hear(manager) == READY, "and nothing of before"
             manager.close()
             (tmp_path / "notify").unlink()
             told.tell("RELOADING=1")  # it went away

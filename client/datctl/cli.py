@@ -53,7 +53,7 @@ class Exit(IntEnum):
     TIMED_OUT = 5
     INTERRUPTED = 130  # 128 and SIGINT, as shells have it
     PIPE_CLOSED = 141  # 128 and SIGPIPE
-    TERMINATED = 143  # 128 and SIGTERM
+    TERMINATED = 143  # 128 and SIGTERM; after SIGHUP as well
 
 
 _HELP = """Host Dat archives: fetch them, publish them, keep them and serve them to others.

@@ -161,7 +161,11 @@ class DestinationFolder:
                     # locked: another run must not take for forgotten what is about to appear.
                     os.close(os.dup(file.fileno()))
                     self._existing(folder, name)
-                    os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                    try:
+                        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                    except OSError:
+                        file.close()  # shared folders of some virtual machines rename no open file
+                        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
                 if not lasting:
                     with contextlib.suppress(OSError):

@@ -213,9 +213,10 @@ def _tell(task: asyncio.Task[T], outcome: "Future[T]") -> None:
 
 
 def _refuse(work: Coroutine[Any, Any, T], outcome: "Future[T]") -> None:
-    work.close()
     with suppress(InvalidStateError):  # nobody waits any more
         outcome.set_exception(_closed())
+    with suppress(RuntimeError):  # it will not be ended in the middle
+        work.close()
 
 
 def _closed() -> RuntimeError:

@@ -61,6 +61,7 @@ class Client(Methods):
         self._locks: dict[int, threading.RLock] = {}
         self._portal: Portal | None = None
         self._end: weakref.finalize[Any, Any] | None = None
+        self._process = os.getpid()
 
     def __repr__(self) -> str:
         return f"<datctl.sync.Client of {self._dat.endpoint.shown}>"
@@ -174,12 +175,12 @@ class Client(Methods):
                 portal = Portal()
                 try:
                     portal.call(self._dat.__aenter__())
+                    # Runs when the program ends, too, before threads do.
+                    self._end = weakref.finalize(self, _close, portal, self._dat)
                 except BaseException:
-                    _close(portal, self._dat)
-                    self._dat = self._make()
+                    dat, self._dat = self._dat, self._make()
+                    _close(portal, dat)
                     raise
-                # Runs when the program ends, too, before threads do.
-                self._end = weakref.finalize(self, _close, portal, self._dat)
                 self._portal = portal
             return self._dat
 
@@ -188,10 +189,11 @@ class Client(Methods):
 
     def _leave_to_the_other_process(self) -> None:
         """If this one was forked off: connections and thread are not ours."""
-        if self._portal is None or self._portal.is_here:
+        if self._process == os.getpid():
             return
         if self._end is not None:
             self._end.detach()
+        self._process = os.getpid()
         self._dat, self._portal, self._end = self._make(), None, None
 
 

@@ -67,9 +67,10 @@ class SyncFile(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         # Copied here: such a read must not write into memory of somebody who does not wait for it.
         data = self._call(self._file.read_from(self._at, len(view)))
-        view[: len(data)] = data
-        self._at += len(data)
-        return len(data)
+        count = len(data)
+        view[:count] = data
+        self._at += count
+        return count
 
     def readall(self) -> bytes:
         data = bytes(self._call(self._file.read_from(self._at)))

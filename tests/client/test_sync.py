@@ -240,6 +240,32 @@ def test_a_fork_may_close_it_and_use_it_again(daemon):
     assert (done.stdout, done.stderr, done.returncode) == ("0\n", "", 0)
 
 
+def test_a_fork_while_another_thread_closes_it_begins_it_anew(daemon):
+    done = run(
+        daemon,
+        "import os, threading, time\n"
+        "from datctl.sync import Client\n"
+        "dat = Client()\n"
+        "dat.info()\n"
+        "held, on = threading.Event(), threading.Event()\n"
+        "dat._portal._loop.call_soon_threadsafe(lambda: (held.set(), on.wait(60)))\n"
+        "assert held.wait(60)\n"
+        "closing = threading.Thread(target=dat.close)\n"
+        "closing.start()\n"
+        "while dat._portal is not None:\n"  # it waits for its last requests then
+        "    time.sleep(0.001)\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    os._exit(0 if dat.info().name == 'datd' else 1)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "on.set()\n"
+        "closing.join()\n"
+        "print(dat.info().name)\n"
+        "dat.close()\n",
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("0\ndatd\n", "", 0)
+
+
 def test_threads_of_a_fork_begin_it_anew_together(daemon):
     done = run(
         daemon,

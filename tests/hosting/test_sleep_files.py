@@ -7,7 +7,7 @@ from tests.helpers.libraries import node, source, source_of
 from tests.helpers.network import MemoryNetwork
 
 from datd.archive.archive import Archive
-from datd.errors import StorageError
+from datd.errors import ArchiveFormatError
 from datd.feed.feed import Feed
 from datd.hosting import sleep_files
 from datd.storage.base import FeedStorage
@@ -91,7 +91,7 @@ async def test_l9_the_bitfield_of_a_feed_that_claims_billions_of_blocks_costs_no
             tracemalloc.start()
             try:
                 view = await sleep_files.look(opened, "content.bitfield")
-                with pytest.raises(StorageError, match="ask for the whole one"):
+                with pytest.raises(ArchiveFormatError, match="ask for the whole one"):
                     await sleep_files.newest_bits(opened)
                 _, peak = tracemalloc.get_traced_memory()
             finally:
@@ -101,3 +101,7 @@ async def test_l9_the_bitfield_of_a_feed_that_claims_billions_of_blocks_costs_no
             assert view.size == 2**19 * 3584
             assert view.tag != before.tag
             assert peak < 16 * 2**20
+        with pytest.raises(ArchiveFormatError):
+            async with archive.opened() as opened:
+                await sleep_files.newest_bits(opened)
+        assert archive.error is None, "it is served to others as before"

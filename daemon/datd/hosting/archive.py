@@ -257,7 +257,8 @@ class HostedArchive:
     def fail(self, error: StorageError) -> None:
         """Note that the files cannot be used; the operator sees it in the archive's state."""
         self.error = str(error)
-        self._news.failed(self.error)
+        if not self.removed:  # of one that is gone nobody is told
+            self._news.failed(self.error)
         if self._opened is not None:
             self._opened.broken = True
 

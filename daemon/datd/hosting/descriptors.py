@@ -30,7 +30,7 @@ class Descriptors:
     """Lends descriptors by path and keeps the most recently used open, up to a limit.
 
     Lanes run in several threads, so the book is kept under a lock; what the disk does is not: one
-    that hangs, or has to wake up first, must not hold up the files of others, nor the event loop.
+    that hangs, or has to wake up first, must not hold up the files of others.
 
     Attributes:
         limit: How many stay open. Less than was allowed after a shortage: then it grows by one with

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -40,10 +40,10 @@ log = logging.getLogger(__name__)
 
 # Reliability 3.2: written blocks become durable within this time; unused feeds are closed with it.
 TIDY_SECONDS = 5.0
-# Decision 17: counters go into the catalogue every half minute, never for each block.
-SAVE_TURNS = 6
-# C-8: an archive whose files could not be used is tried again every minute.
-RETRY_TURNS = 12
+SAVE_TURNS = 6  # decision 17: counters go into the catalogue every half minute
+RETRY_TURNS = 12  # C-8: an archive whose files could not be used is tried again every minute
+# Each archive that waits for its disk while it is tidied holds a thread of all lanes.
+MOST_STUCK = 2
 
 
 class Library:
@@ -98,7 +98,8 @@ class Library:
         """Flush and close what is not used, for ever: the one clock of all archives."""
         for turn in itertools.count(1):
             await asyncio.sleep(TIDY_SECONDS)
-            self._soon(self.tidy())  # the next turn passes by whom a disk keeps waiting
+            if len(self._tidying) < MOST_STUCK:
+                self._soon(self.tidy())  # a turn passes by whom a disk keeps waiting
             if turn % SAVE_TURNS == 0:
                 await self._save()
             if turn % RETRY_TURNS == 0:
@@ -375,7 +376,7 @@ class Library:
         *,
         keep_data: bool = False,
         delete_key: bool = False,
-        tag: str | None = None,
+        still: Callable[[HostedArchive], bool] = lambda _: True,
     ) -> None:
         """Stop hosting an archive, and delete its files unless they are to be kept.
 
@@ -385,7 +386,7 @@ class Library:
             archive: Which.
             keep_data: Leave its files.
             delete_key: Delete its secret key, too: nobody can ever write it again.
-            tag: Only if it still has this one.
+            still: Asked when its turn has come: whether it is to go.
 
         Raises:
             UnknownArchive: It was removed before.
@@ -394,7 +395,7 @@ class Library:
         async with self._adding:
             if archive.removed:
                 raise UnknownArchive("this archive is not hosted any more")
-            if tag is not None and tag not in archive.tags:
+            if not still(archive):
                 return
             await self.workshop.forget(archive)
             self._register.strike(archive)

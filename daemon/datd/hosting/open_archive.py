@@ -280,19 +280,16 @@ class OpenArchive:
         self._require_open()
         await self._before_write()
         self._require_open()  # it may have been closed meanwhile
-        return await self.lane.run_and_tell(tell, self._or_broken(call, passes))
+        return await self.lane.run_and_tell(tell, partial(self._do, call, passes))
 
-    def _or_broken(self, call: Callable[[], T], passes: Passes) -> Callable[[], T]:
-        """A call for the lane, whose failure counts also if nobody waits for it any more (D-4)."""
-
-        def work() -> T:
-            try:
-                return call()
-            except StorageError as error:
-                self.broken = self.broken or not passes(error)
-                raise
-
-        return work
+    def _do(self, call: Callable[[], T], passes: Passes) -> T:
+        """In the lane: a failure counts also if nobody waits for it any more (D-4)."""
+        try:
+            return call()
+        except StorageError as error:
+            if not passes(error):
+                self.broken = True
+            raise
 
     async def digests(self, live: LiveFeed, ask: Sequence[int]) -> list[int]:
         """What is held above each of some blocks."""
@@ -411,7 +408,7 @@ class OpenArchive:
             for live in self.live_feeds:
                 if live.feed.dirty:
                     call = partial(self._flush, live.feed)
-                    await self.lane.run(self._or_broken(call, lambda _: False))
+                    await self.lane.run(partial(self._do, call, lambda _: False))
 
     def _flush(self, feed: Feed) -> None:
         if self.broken:

@@ -164,7 +164,7 @@ class Pinning:
         alone = not self._pins.accounts(key)
         if archive is not None and alone and PINNED_TAG in archive.record.tags:
             # Unless the operator takes it over in this moment.
-            await self._library.remove(archive, tag=PINNED_TAG)
+            await self._library.remove(archive, still=lambda one: PINNED_TAG in one.tags)
 
     async def _host(self, pin: Pin, *, new: bool) -> HostedArchive:
         try:

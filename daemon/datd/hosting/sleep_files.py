@@ -17,7 +17,7 @@ from bitarray import bitarray
 from bitarray.util import intervals, zeros
 
 from datd.archive.walk import Walk
-from datd.errors import StorageError
+from datd.errors import ArchiveFormatError
 from datd.feed.bitfield import Bitfield
 from datd.feed.feed import Feed
 from datd.hosting.open_archive import OpenArchive
@@ -70,17 +70,18 @@ async def newest_bits(opened: OpenArchive) -> SleepView | None:
 
     Raises:
         Timeout: Metadata of the newest version is not here, and no peer gives it.
-        StorageError: The feed is too long for that, or cannot be read.
+        ArchiveFormatError: The feed is too long for that.
     """
     live = opened.content
     if live is None or not opened.metadata.feed.length:
         return None
     file = opened.place.files.content.bitfield
-    size = await opened.run(file.size)
+    # Also what is not here yet is counted while the copy is made.
+    size = max(await opened.run(file.size), live.feed.length // 8)
     if size > _MOST_COPIED:
-        raise StorageError(
-            f"the bitfield has {size:,} bytes, and no copy is made of more than {_MOST_COPIED:,}: "
-            "ask for the whole one"
+        raise ArchiveFormatError(
+            f"a bitfield of {live.feed.length:,} blocks takes {size:,} bytes, and no copy is made "
+            f"of more than {_MOST_COPIED:,}: ask for the whole one"
         )
     wanted = zeros(live.feed.length, endian="big")
     walk: Walk = await opened.call(opened.archive.walk, wait=PEERS_SECONDS)

@@ -132,7 +132,8 @@ async def test_who_gives_up_waiting_leaves_nothing_half_done(tmp_path):
         assert not gone.folder.exists()
 
 
-async def test_what_a_person_takes_over_in_this_moment_stays(tmp_path):
+@pytest.mark.parametrize("taken", [{"tags": ["mine"]}, {"name": "mine"}, {"mode": "archive"}])
+async def test_what_a_person_takes_over_in_this_moment_stays(tmp_path, taken):
     clock, free = Clock(), threading.Event()
     async with node(MemoryNetwork(), tmp_path) as alone:
         openings = Openings(alone.library, 1, clock)
@@ -142,7 +143,7 @@ async def test_what_a_person_takes_over_in_this_moment_stays(tmp_path):
         async with asyncio.TaskGroup() as group:
             group.create_task(alone.catalogue.together(lambda _: free.wait(60)))
             group.create_task(alone.library.add(other))  # both others wait for their turn
-            group.create_task(alone.library.change(archive, Changes({"tags": ["mine"]})))
+            group.create_task(alone.library.change(archive, Changes(taken)))
             group.create_task(openings.open(page))
             for _ in range(100):
                 await asyncio.sleep(0)

@@ -119,7 +119,7 @@ class Openings:
             )
         self._asked.pop(oldest.key.hex, None)
         # Unless the operator takes it over in this moment.
-        await self._library.remove(oldest, tag=TAG)
+        await self._library.remove(oldest, still=is_opened)
 
 
 def is_opened(archive: HostedArchive) -> bool:
