@@ -3,6 +3,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -270,10 +271,9 @@ async def test_an_opening_that_is_cancelled_gives_an_adopted_folder_back(opener,
     await opened.close()
 
 
-async def test_d4_after_a_failed_flush_nothing_is_flushed_again(opener, monkeypatch):
-    made = source()
-    opened = await opener(made.key)
-    await fetch(opened, made)
+@contextmanager
+def flushes_fail(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """No file can be flushed; gives the descriptors of those that were to be."""
     flushed: list[int] = []
 
     def fails(descriptor: int) -> None:
@@ -282,8 +282,15 @@ async def test_d4_after_a_failed_flush_nothing_is_flushed_again(opener, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr("datd.storage.disk.os.fdatasync", fails)
-        with pytest.raises(StorageError):
-            await opened.flush()
+        yield flushed
+
+
+async def test_d4_after_a_failed_flush_nothing_is_flushed_again(opener, monkeypatch):
+    made = source()
+    opened = await opener(made.key)
+    await fetch(opened, made)
+    with flushes_fail(monkeypatch) as flushed, pytest.raises(StorageError):
+        await opened.flush()
     assert opened.broken
     with pytest.raises(StorageError, match="before"):
         await opened.flush()
@@ -317,14 +324,7 @@ async def test_d4_a_flush_that_fails_when_nobody_waits_any_more_is_not_tried_aga
     made = source()
     opened = await opener(made.key)
     await fetch(opened, made)
-    flushed: list[int] = []
-
-    def fails(descriptor: int) -> None:
-        flushed.append(descriptor)
-        raise OSError(5, "Input/output error")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("datd.storage.disk.os.fdatasync", fails)
+    with flushes_fail(monkeypatch) as flushed:
         await cut_off(opener, opened.flush(), opened.flush())
     assert opened.broken
     with pytest.raises(StorageError, match="before"):

@@ -14,7 +14,7 @@ from datd.hosting import sleep_files
 from datd.hosting.archive import HostedArchive
 from datd.hosting.open_archive import OpenArchive
 from datd.hosting.sleep_files import SleepView
-from datd.http.file_answer import write
+from datd.http.file_answer import STALLED_SECONDS, write
 from datd.http.inputs import Query, read_query, shown
 from datd.http.operation import ARCHIVE, Operation
 from datd.http.problems import SAFE_HEADERS, Problem
@@ -22,8 +22,6 @@ from datd.http.ranges import ByteRange, RangeNotSatisfiable, parse_ranges
 
 # One call into the lane, so that a large file holds nobody else up.
 _PIECE = 256 * 1024
-# Who takes nothing for so long has gone.
-STALLED_SECONDS = 300.0
 
 
 class SleepQuery(Query):

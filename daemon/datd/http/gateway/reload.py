@@ -6,11 +6,13 @@ asks with `?live`: what the author wrote is sent as he wrote it otherwise.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from aiohttp import web
 
 from datd.hosting.archive import HostedArchive
+from datd.http.file_answer import write
 from datd.http.gateway.pages import LIVE_SCRIPT, script_element
 from datd.http.problems import Problem
 
@@ -92,7 +94,8 @@ async def tell_versions(
     ear = Ear()
     news.listen(ear)
     try:
-        await _write(request, response, b"retry: 2000\n\n")
+        tell = partial(write, request, response, stalled=_STALLED_SECONDS)
+        await tell(b"retry: 2000\n\n")
         now = asyncio.get_running_loop().time
         alive_at = now() + ALIVE_SECONDS
         while not (news.ended or archive.removed or archive.paused):
@@ -103,25 +106,15 @@ async def tell_versions(
                 version = min(version, archive.record.pinned)
             if version > known:
                 known = version
-                await _write(request, response, f"event: version\ndata: {version}\n\n".encode())
+                await tell(f"event: version\ndata: {version}\n\n".encode())
                 alive_at = now() + ALIVE_SECONDS
             elif not await ear.wait(alive_at):
                 # Not at each news: a stranger would hear when something happens to other archives.
-                await _write(request, response, b":\n\n")
+                await tell(b":\n\n")
                 alive_at = now() + ALIVE_SECONDS
     finally:
         news.forget(ear)
     return response
-
-
-async def _write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
-    try:
-        async with asyncio.timeout(_STALLED_SECONDS):
-            await response.write(data)
-    except TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError("the listener took nothing for too long") from None
 
 
 def script(headers: dict[str, str]) -> web.Response:
